@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 
 # The race detector costs five to ten times the time, so it runs where goroutines
 # meet; the end-to-end tests drive a binary of their own.
-RACE_PACKAGES ?= ./actors ./logfile ./http ./actors/replica ./actors/... ./certs/... ./cli/... ./client/... ./http/... ./kafka/... ./link/... ./logfile/... ./mirror/... ./protocol/...
+RACE_PACKAGES ?= ./actors/... ./certs/... ./cli/... ./client/... ./http/... ./kafka/... ./link/... ./logfile/... ./mirror/... ./protocol/...
 
 # Pinned, so that every machine sees the same findings. Built from source by the
 # Go toolchain, into a file that carries the version.
@@ -16,7 +16,7 @@ LINT         := bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
 .PHONY: help build before console console-check console-tail screenshots run test poison race lint imports fmt fuzz clients demo run-fleet demo-fleet kafka-compat kafka-oracle contract monitoring security chaos chaos-kafka chaos-fleet chaos-mixed chaos-sum sim mutate mutate-chaos \
-	bench bench-smoke bench-scale bench-compare bench-peers bench-kcat micro install release packaging-tools tools packages image chart rename-module roundtrip clean
+	bench bench-smoke bench-scale bench-compare bench-peers bench-kcat micro install release packaging-tools packages image chart rename-module roundtrip clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,13 +54,8 @@ before: ## Build the program of commit REF, by default of the level before, from
 run: build ## Build and serve on 127.0.0.1:8080, data in ./data
 	./bin/ottla serve
 
-# Most tests wait more than they compute, for disks, deadlines and one another: more
-# packages, and tests of one package, are run at a time than there are processors.
-AT_ONCE ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
-
-# What takes longest begins first, or one processor works alone in the end.
-test: ## Run all tests, the end-to-end tests included, AT_ONCE (processors + 1) at a time
-	$(GO) test -p $(AT_ONCE) -parallel $(AT_ONCE) -timeout 30m ./e2e ./actors ./chaos ./...
+test: ## Run all tests, the end-to-end tests included
+	$(GO) test -timeout 30m ./...
 
 poison: ## Run the front end's and the end-to-end tests with request buffers that are overwritten when they are given back
 	$(GO) build -tags poison -o bin/ottla-poison .
@@ -68,7 +63,7 @@ poison: ## Run the front end's and the end-to-end tests with request buffers tha
 	OTTLA_E2E_BINARY=$(CURDIR)/bin/ottla-poison $(GO) test -count=1 -timeout 30m ./e2e/...
 
 race: ## Run the packages where goroutines meet under the race detector
-	CGO_ENABLED=1 $(GO) test -race -short -p $(AT_ONCE) -timeout 30m $(RACE_PACKAGES)
+	$(GO) test -race -short -timeout 30m $(RACE_PACKAGES)
 
 lint: $(LINT) ## Run gofmt, go vet and the linters of .golangci.yml
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
@@ -264,8 +259,6 @@ $(HELM):
 	mv bin/tmp/helm $@ && rmdir bin/tmp
 
 packaging-tools: $(NFPM) $(HELM) ## Build nfpm and helm, for make packages and make chart
-
-tools: $(LINT) packaging-tools ## Build the tools of the other targets that are built from source
 
 packages: $(NFPM) build ## Make a .deb and an .rpm for PACKAGE_ARCH in dist/
 	@mkdir -p dist
