@@ -2,10 +2,12 @@ package actors
 
 import (
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"ottla/actors/clock"
 	"ottla/actors/datadir"
 	"ottla/actors/mending"
 	"ottla/actors/peers"
@@ -61,6 +63,7 @@ type brokerActor struct {
 	openings map[string]*atomic.Uint64 // of directories that were lent from, see mending.Copy
 	links    *peers.Links
 	stopTick func()
+	clock    clock.Ticks // its own
 	ticks    int
 
 	// Of the stop under way. Handing and closing are the replicas that have not answered yet;
@@ -76,8 +79,8 @@ type localReplica struct {
 	spec partitionSpec
 	pid  *actor.PID // nil while its log is being created, and after it failed
 	err  error
-	// rests is true while the clock of an idle replica stands still.
-	rests *atomic.Bool
+	// ticks are shared with its actor.
+	ticks *clock.Ticks
 }
 
 // Private messages of the broker actor.
@@ -233,7 +236,9 @@ func (b *brokerActor) startClock(ctx actor.Context) {
 		for {
 			select {
 			case <-t.C:
-				system.Root.Send(self, &brokerTick{})
+				if b.clock.Send() {
+					system.Root.Send(self, &brokerTick{})
+				}
 			case <-done:
 				return
 			}
@@ -250,6 +255,7 @@ func (b *brokerActor) stopClock() {
 }
 
 func (b *brokerActor) tick(ctx actor.Context) {
+	b.clock.Take()
 	switch b.state {
 	case brokerRunning:
 		b.tickReplicas(ctx)
@@ -266,16 +272,20 @@ func (b *brokerActor) tick(ctx actor.Context) {
 const restTicks = 10
 
 // tickReplicas gives a tick to all replicas, and to those that rest in turn: thousands
-// of idle ones must not cost what as many busy ones do.
+// of idle ones must not cost what as many busy ones do. After every so many it lets others
+// run: whoever comes back from the disk or a socket waits for all goroutines that can run.
 func (b *brokerActor) tickReplicas(ctx actor.Context) {
 	b.ticks++
 	// Who stops, or gives its leaderships away, does so on ticks, so those that rest get them
 	// too.
 	all := b.state != brokerRunning || b.env.draining.Load()
-	m := &partitionTick{At: b.ticks}
+	m, sent := &partitionTick{At: b.ticks}, 0
 	for key, r := range b.replicas {
-		if r.pid != nil && (all || !r.rests.Load() || (b.ticks+key.Partition)%restTicks == 0) {
+		if r.pid != nil && (all || !r.ticks.Rests.Load() || (b.ticks+key.Partition)%restTicks == 0) && r.ticks.Send() {
 			ctx.Send(r.pid, m)
+			if sent++; sent%32 == 0 {
+				runtime.Gosched()
+			}
 		}
 	}
 }
@@ -287,8 +297,9 @@ const openAtOnce = 32
 // spawn starts a replica's actor. The opening is counted before it begins: what a goroutine
 // reads out of the files for a broker that mends may be from before recovery cuts their tail.
 func (b *brokerActor) spawn(ctx actor.Context, r *localReplica) {
-	r.rests = &atomic.Bool{}
-	r.spec.rests = r.rests
+	r.ticks = &clock.Ticks{}
+	r.ticks.Send() // as if: none are sent while the log is opened
+	r.spec.ticks = r.ticks
 	r.spec.opening = b.opening
 	spec := r.spec
 	b.openingsOf(spec.dir).Add(1)

@@ -315,9 +315,7 @@ func (c *clusterActor) awaited(number int, node uint64) bool {
 	return false
 }
 
-func taskID(kind, of string) string {
-	return fmt.Sprintf("%s-%s-%s", kind, of, protocol.NewID()[:8])
-}
+func taskID(kind, of string) string { return fmt.Sprintf("%s-%s-%s", kind, of, protocol.NewID()[:8]) }
 
 // newPlaces is where clients reach brokers that are about to be made.
 func (c *clusterActor) newPlaces() map[int]catalog.Broker {

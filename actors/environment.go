@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -77,46 +78,39 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	setDefault(&o.Host, "127.0.0.1")
-	setDefault(&o.RequestTimeout, 10*time.Second)
-	setDefault(&o.OffsetsPartitions, 3)
-	setDefault(&o.SessionTimeout, 10*time.Second)
-	setDefault(&o.OffsetsRetention, 7*24*time.Hour)
-	setDefault(&o.SegmentBytes, 128<<20)
-	setDefault(&o.MaxRecordBytes, 1<<20)
-	setDefault(&o.MaxTokens, 1000)
-	setDefault(&o.MaxSources, 1000)
-	setDefault(&o.MaxSubscriptions, 1000)
-	setDefault(&o.MaxGroups, 100_000)
-	setDefault(&o.MaxIdempotencyKeys, 6_000_000)
-	setDefault(&o.OpenLogs, 4096)
-	setDefault(&o.AutoCreatesPerMinute, 600)
-	setDefault(&o.MaxBatchBytes, 1<<20)
-	setDefault(&o.RetentionCheckInterval, 30*time.Second)
-	setDefault(&o.SyncInterval, time.Second)
-	setDefault(&o.raiseInterval, raiseInterval)
-	setDefault(&o.ScrubBytesPerSecond, 8<<20)
+	o.Host = cmp.Or(o.Host, "127.0.0.1")
+	o.RequestTimeout = cmp.Or(o.RequestTimeout, 10*time.Second)
+	o.OffsetsPartitions = cmp.Or(o.OffsetsPartitions, 3)
+	o.SessionTimeout = cmp.Or(o.SessionTimeout, 10*time.Second)
+	o.OffsetsRetention = cmp.Or(o.OffsetsRetention, 7*24*time.Hour)
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, 128<<20)
+	o.MaxRecordBytes = cmp.Or(o.MaxRecordBytes, 1<<20)
+	o.MaxTokens = cmp.Or(o.MaxTokens, 1000)
+	o.MaxSources = cmp.Or(o.MaxSources, 1000)
+	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, 1000)
+	o.MaxGroups = cmp.Or(o.MaxGroups, 100_000)
+	o.MaxIdempotencyKeys = cmp.Or(o.MaxIdempotencyKeys, 6_000_000)
+	o.OpenLogs = cmp.Or(o.OpenLogs, 4096)
+	o.AutoCreatesPerMinute = cmp.Or(o.AutoCreatesPerMinute, 600)
+	o.MaxBatchBytes = cmp.Or(o.MaxBatchBytes, 1<<20)
+	o.RetentionCheckInterval = cmp.Or(o.RetentionCheckInterval, 30*time.Second)
+	o.SyncInterval = cmp.Or(o.SyncInterval, time.Second)
+	o.raiseInterval = cmp.Or(o.raiseInterval, raiseInterval)
+	o.ScrubBytesPerSecond = cmp.Or(o.ScrubBytesPerSecond, 8<<20)
 	if o.now == nil {
 		o.now = time.Now
 	}
 	if o.Clock == nil {
 		o.Clock = o.now
 	}
-	setDefault(&o.Link.MaxClockOffset, time.Second)
-	setDefault(&o.TickInterval, 100*time.Millisecond)
-	setDefault(&o.ElectionTicks, 10)
-	setDefault(&o.HeartbeatTicks, 1)
+	o.Link.MaxClockOffset = cmp.Or(o.Link.MaxClockOffset, time.Second)
+	o.TickInterval = cmp.Or(o.TickInterval, 100*time.Millisecond)
+	o.ElectionTicks = cmp.Or(o.ElectionTicks, 10)
+	o.HeartbeatTicks = cmp.Or(o.HeartbeatTicks, 1)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
 	return o
-}
-
-func setDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
 }
 
 // environment is what all actors of a node share. Immutable once started. What changes in it

@@ -70,8 +70,7 @@ type partitionActor struct {
 
 // Private messages of the partition actor.
 type (
-	// partitionTick is the broker's clock, which counts ticks. A replica that rests gets
-	// some of them.
+	// partitionTick is the broker's clock, which counts ticks. Not all are sent.
 	partitionTick struct{ At int }
 	// flushGathered is sent by a partition to itself, to be handled after everything
 	// that is in the mailbox already.

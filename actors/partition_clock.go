@@ -10,6 +10,7 @@ import (
 
 // tick drives raft's clock, retries of writes, retention and membership changes.
 func (p *partitionActor) tick(ctx actor.Context, at int) {
+	p.spec.ticks.Take()
 	if p.life != partitionRunning {
 		return
 	}

@@ -21,7 +21,9 @@ func (p *partitionActor) compactTick(ctx actor.Context) {
 	}
 	// The files that compaction has replaced go on a tick: by then the view without them is
 	// published.
-	p.do(ctx, p.rep.DropCompacted)
+	if p.rep.Replaced() {
+		p.do(ctx, p.rep.DropCompacted)
+	}
 	if spec, due := p.rep.PendingCompaction(); due {
 		self, root := ctx.Self(), ctx.ActorSystem().Root
 		// It reads sealed segments and writes new files, on a goroutine and at the

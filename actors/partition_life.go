@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ottla/actors/background"
 	"ottla/actors/catalog"
+	"ottla/actors/clock"
 	"ottla/actors/coordinator"
 	"ottla/actors/peers"
 	"ottla/actors/replica"
@@ -59,23 +59,18 @@ func (p *partitionActor) close(ctx actor.Context, m *closePartition) {
 }
 
 func (p *partitionActor) continueClosing(ctx actor.Context) {
-	if p.life != partitionClosing {
-		return
-	}
-	if p.rep.Err() != nil || p.diskFull {
+	switch {
+	case p.life != partitionClosing:
+	case p.rep.Err() != nil || p.diskFull:
 		p.closed(ctx)
-		return
-	}
-	if len(p.rep.PendingWrites()) > 0 {
-		return
-	}
-	if p.closing.finalStaged {
+	case len(p.rep.PendingWrites()) > 0:
+	case p.closing.finalStaged:
 		p.closed(ctx)
-		return
+	default:
+		p.closing.finalStaged = true
+		p.rep.StageFinal()
+		p.carryOut(ctx)
 	}
-	p.closing.finalStaged = true
-	p.rep.StageFinal()
-	p.carryOut(ctx)
 }
 
 // closed ends the actor. It is poisoned, not stopped: what came to the mailbox meanwhile is
@@ -120,7 +115,7 @@ func (p *partitionActor) unregister(ctx actor.Context) {
 // partitionSpec is everything a replica is told when it is opened. The broker keeps it, also
 // while the replica is down, and opens the next actor with it.
 type partitionSpec struct {
-	rests      *atomic.Bool  // see localReplica; nil: nobody asks
+	ticks      *clock.Ticks  // see localReplica; nil: whoever ticks does not ask
 	opening    chan struct{} // whoever opens the log sends to it; nil: nobody waits for anybody
 	id         logfile.Identity
 	dir        string
@@ -168,9 +163,9 @@ func (s *partitionSpec) segmentBytes(env *environment, settings catalog.TopicSet
 func (p *partitionActor) open(ctx actor.Context) {
 	p.waiters = map[*protocol.Waiter]protocol.Offset{}
 	p.member.ID = p.spec.id.ReplicaID
-	if rests := p.spec.rests; rests != nil && !p.spec.internal() { // the clock of a coordinator is that of its groups
-		rests.Store(false) // it may have been restarted
-		p.member.Rests = rests
+	if t := p.spec.ticks; t != nil && !p.spec.internal() { // the clock of a coordinator is that of its groups
+		t.Rests.Store(false) // it may have been restarted
+		p.member.Rests = &t.Rests
 	}
 	p.want, p.replacing, p.settings = p.spec.want, p.spec.replacing, p.spec.settings
 	if err := p.openReplica(ctx); err != nil {
@@ -181,6 +176,7 @@ func (p *partitionActor) open(ctx actor.Context) {
 		return
 	}
 	p.life = partitionRunning
+	p.spec.ticks.Take()
 	if p.spec.internal() {
 		p.spec.group.Urgent()
 	}

@@ -87,17 +87,23 @@ func (l *Log) AdoptCompacted(set *CompactedSet) {
 	l.logStart = max(l.logStart, set.Start)
 }
 
+// Replaced reports whether there is anything for DropCompacted to remove.
+func (l *Log) Replaced() bool { return len(l.replaced) > 0 || l.replacedSegments() > 0 }
+
+func (l *Log) replacedSegments() (n int) {
+	to := min(l.Compacted().To, l.committed, l.applied)
+	for n < len(l.sealed) && l.sealed[n].last <= to && l.sealed[n].next <= l.Compacted().Next {
+		n++
+	}
+	return n
+}
+
 // DropCompacted stages the removal of what compaction has replaced: older parts,
 // and segments as far as their entries are committed and covered by SetApplied,
 // after a checkpoint that replaces what they say. It reports whether it staged
 // anything.
 func (l *Log) DropCompacted(b *Batch) bool {
-	to := min(l.Compacted().To, l.committed, l.applied)
-	n := 0
-	for n < len(l.sealed) && l.sealed[n].last <= to && l.sealed[n].next <= l.Compacted().Next {
-		n++
-	}
-	parts := l.replaced
+	n, parts := l.replacedSegments(), l.replaced
 	if n == 0 && len(parts) == 0 {
 		return false
 	}

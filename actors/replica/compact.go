@@ -124,6 +124,9 @@ func (r *Replica) InstallParts(set *logfile.CompactedSet) error {
 	return nil
 }
 
+// Replaced reports whether there are files for DropCompacted to remove.
+func (r *Replica) Replaced() bool { return r.log.Replaced() }
+
 // DropCompacted removes the files that compaction has replaced. It may be called
 // at any time after the view without them was published.
 func (r *Replica) DropCompacted() {
