@@ -64,7 +64,7 @@ type brokerActor struct {
 	links    *peers.Links
 	stopTick func()
 	clock    clock.Ticks // its own
-	ticks    int
+	ticks    int         // those that it has taken: fewer than have passed where it falls behind
 
 	// Of the stop under way. Handing and closing are the replicas that have not answered yet;
 	// an actor that ends counts as an answer.

@@ -164,7 +164,6 @@ func (p *partitionActor) open(ctx actor.Context) {
 	p.waiters = map[*protocol.Waiter]protocol.Offset{}
 	p.member.ID = p.spec.id.ReplicaID
 	if t := p.spec.ticks; t != nil && !p.spec.internal() { // the clock of a coordinator is that of its groups
-		t.Rests.Store(false) // it may have been restarted
 		p.member.Rests = &t.Rests
 	}
 	p.want, p.replacing, p.settings = p.spec.want, p.spec.replacing, p.spec.settings

@@ -4,9 +4,10 @@ import "sync/atomic"
 
 // Ticks stands between one who sends ticks to an actor and that actor: a tick is not sent
 // while the last one waits in the mailbox. An actor that has fallen behind, or that opens
-// its files, would only find more of them before the messages that matter. Ticks say which
-// one they are, so that none is lost by that. The zero value is ready for use, by one who
-// sends and one who takes.
+// its files, would only find more of them before the messages that matter. A tick may say
+// which one it is, so that its taker knows of those that were not sent. Whoever only counts
+// what it takes has a slow clock while it is behind: times in ticks are at least that long.
+// The zero value is ready for use, by one who sends and one who takes.
 type Ticks struct {
 	// Rests is true while the clock of an idle replica stands still.
 	Rests atomic.Bool
