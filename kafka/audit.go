@@ -16,11 +16,11 @@ type audited struct {
 
 // audit writes a line for each change that a request has asked for, like those of HTTP:
 // the method is KAFKA, the path the request's name and what it is about.
-func (c *conn) audit(resp kmsg.Response) {
+func (c *conn) audit(req kmsg.Request, resp kmsg.Response) {
 	if c.srv.o.Audit == nil {
 		return
 	}
-	for _, a := range changesOf(resp) {
+	for _, a := range changesOf(req, resp) {
 		outcome, code := "applied", ""
 		switch {
 		case a.code == errRequestTimedOut:
@@ -39,8 +39,9 @@ func (c *conn) audit(resp kmsg.Response) {
 	}
 }
 
-// changesOf are the changes that an answer is about. Validated ones are among them.
-func changesOf(resp kmsg.Response) (list []audited) {
+// changesOf are the changes that an answer is about. Those that were only to be validated are
+// among them.
+func changesOf(req kmsg.Request, resp kmsg.Response) (list []audited) {
 	switch r := resp.(type) {
 	case *kmsg.CreateTopicsResponse:
 		for i := range r.Topics {
@@ -74,7 +75,11 @@ func changesOf(resp kmsg.Response) (list []audited) {
 			list = append(list, audited{r.Groups[i].Group, r.Groups[i].ErrorCode})
 		}
 	case *kmsg.OffsetDeleteResponse:
-		list = append(list, audited{"", r.ErrorCode})
+		code := r.ErrorCode
+		if code == errNone && len(r.Topics) > 0 && len(r.Topics[0].Partitions) > 0 {
+			code = r.Topics[0].Partitions[0].ErrorCode // all have the same
+		}
+		list = append(list, audited{req.(*kmsg.OffsetDeleteRequest).Group, code})
 	}
 	return list
 }

@@ -234,8 +234,8 @@ func (c *conn) answer(body []byte, key int16) bool {
 	if c.sent = 0; resp == nil { // of a produce that wants none
 		return true
 	}
-	m.countErrors(resp)
-	c.audit(resp)
+	m.countErrors(req, resp)
+	c.audit(req, resp)
 	return c.send(correlation, flexible && key != int16(kmsg.ApiVersions), resp) && !c.sasl.failed
 }
 

@@ -94,7 +94,7 @@ func (m *apiMetrics) failed(code int16) {
 }
 
 // countErrors counts the error codes of an answer.
-func (m *apiMetrics) countErrors(resp kmsg.Response) {
+func (m *apiMetrics) countErrors(req kmsg.Request, resp kmsg.Response) {
 	switch r := resp.(type) {
 	case *kmsg.ProduceResponse:
 		for i := range r.Topics {
@@ -125,12 +125,13 @@ func (m *apiMetrics) countErrors(resp kmsg.Response) {
 			}
 		}
 	default:
-		m.countFew(resp)
+		m.countFew(req, resp)
 	}
 }
 
-// countFew counts the codes of answers that have few.
-func (m *apiMetrics) countFew(resp kmsg.Response) {
+// countFew counts the codes of answers that have few; those of changes are the codes that
+// the audit has.
+func (m *apiMetrics) countFew(req kmsg.Request, resp kmsg.Response) {
 	switch r := resp.(type) {
 	case *kmsg.ApiVersionsResponse:
 		m.failed(r.ErrorCode)
@@ -157,13 +158,25 @@ func (m *apiMetrics) countFew(resp kmsg.Response) {
 		}
 	case *kmsg.FindCoordinatorResponse:
 		m.failed(r.ErrorCode)
-	case *kmsg.CreateTopicsResponse:
-		for i := range r.Topics {
-			m.failed(r.Topics[i].ErrorCode)
+	case *kmsg.ListGroupsResponse:
+		m.failed(r.ErrorCode)
+	case *kmsg.DescribeGroupsResponse:
+		for i := range r.Groups {
+			m.failed(r.Groups[i].ErrorCode)
 		}
-	case *kmsg.DeleteTopicsResponse:
+	case *kmsg.DescribeConfigsResponse:
+		for i := range r.Resources {
+			m.failed(r.Resources[i].ErrorCode)
+		}
+	case *kmsg.ElectLeadersResponse:
 		for i := range r.Topics {
-			m.failed(r.Topics[i].ErrorCode)
+			for j := range r.Topics[i].Partitions {
+				m.failed(r.Topics[i].Partitions[j].ErrorCode)
+			}
+		}
+	default:
+		for _, change := range changesOf(req, resp) {
+			m.failed(change.code)
 		}
 	}
 }
