@@ -62,9 +62,7 @@ func (h *topicHandlers) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs 
 	info, created, err := b.CreateTopic(ctx, spec)
 	switch {
 	case err != nil:
-		if out.ErrorCode, out.ErrorMessage = topicSpecError(err); out.ErrorCode == errInvalidConfig {
-			out.ErrorCode = errInvalidReplicationFactor
-		}
+		out.ErrorCode, out.ErrorMessage = topicSpecError(err)
 		return out
 	case !created:
 		return refusedTopic(t.Topic, errTopicAlreadyExists, "topic "+t.Topic+" already exists")
@@ -146,11 +144,17 @@ func brokersOf(ids []int32) []int {
 	return brokers
 }
 
-// topicSpecError is the error of a topic that was not made, or not changed.
+// topicSpecError is the error of a topic that was not made, or not changed. Not all of a spec
+// are settings to Kafka.
 func topicSpecError(err *protocol.Error) (int16, *string) {
 	code, text := adminError(err)
-	if code == errInvalidConfig && err.Details["field"] == "assignment" {
-		code = errInvalidReplicaAssignment
+	if code == errInvalidConfig {
+		switch err.Details["field"] {
+		case "assignment":
+			code = errInvalidReplicaAssignment
+		case "replication_factor":
+			code = errInvalidReplicationFactor
+		}
 	}
 	return code, text
 }
