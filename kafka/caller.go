@@ -19,6 +19,7 @@ type caller struct {
 	began      time.Time // when the request that is being answered has begun to come
 	arrived    time.Time // when it was here
 	unanswered bool      // it is one that the client wants no answer to
+	clueless   bool      // it cannot be answered truly, and has no code to say so: the connection ends
 	entered    string    // as whom it has passed the gate; empty: it has not
 }
 

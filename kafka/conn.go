@@ -234,6 +234,9 @@ func (c *conn) answer(body []byte, key int16) bool {
 	if c.sent = 0; resp == nil { // of a produce that wants none
 		return true
 	}
+	if c.clueless {
+		return false
+	}
 	m.countErrors(req, resp)
 	c.audit(req, resp)
 	return c.send(correlation, flexible && key != int16(kmsg.ApiVersions), resp) && !c.sasl.failed

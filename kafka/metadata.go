@@ -125,9 +125,16 @@ func (h *clusterHandlers) metadata(req *kmsg.MetadataRequest) *kmsg.MetadataResp
 	return resp
 }
 
+// allTopics adds all topics that the client may see. While the server does not know them, as
+// after a start, it does not say that there are none: a consumer that subscribes by a pattern
+// would give up all that it reads, and see them again only after metadata.max.age.ms, five
+// minutes. An answer to Metadata has no error code as a whole (up to version 12), so the
+// connection ends: clients ask again, or another node.
 func (h *clusterHandlers) allTopics(resp *kmsg.MetadataResponse, nodes map[int32]address) {
 	topics, err := h.view(protocol.RightRead).Topics(h.srv.o.Cluster, true)
 	if err != nil {
+		code := topicError(err)
+		h.clueless = code != errUnknownTopicOrPartition && code != errTopicAuthorizationFailed // of a cluster that is not there, or not for the client
 		return
 	}
 	if h.srv.o.Access == nil {
