@@ -91,7 +91,7 @@ type fetchPart struct {
 	pending protocol.PendingFetch
 	reply   protocol.FetchReply // without records
 	left    chan struct{}
-	parked  bool // somebody may wake the read
+	parked  bool // Park was called since the last Advance: somebody may be about to wake the read
 	waits   bool // it has not brought its answer yet
 	writer  batchWriter
 }
@@ -277,7 +277,7 @@ func (f *fetchWork) await(wait time.Duration) {
 		f.doze(wake, look)
 	}
 	for i := range f.parts {
-		if p := &f.parts[i]; p.waits && p.parked {
+		if p := &f.parts[i]; p.waits {
 			p.abandon()
 		}
 	}
@@ -333,6 +333,7 @@ func (f *fetchWork) advance(p *fetchPart) {
 	if !p.waits {
 		return
 	}
+	p.parked = false
 	reply, waits, err := p.pending.Advance()
 	if reply != nil {
 		p.out.end, p.out.start = int64(reply.HighWatermark), int64(reply.Earliest)
@@ -374,12 +375,14 @@ func (f *fetchWork) describe(p *fetchPart, b Backend) {
 	}
 }
 
-// abandon ends a read that waits, so that nobody wakes it any more.
+// abandon ends a read that has been parked once and still waits, so that the leader keeps no
+// waiter of it. Only a read that is parked looks whether its client has left; and one that is
+// must not be parked again, because somebody may be about to wake it.
 func (p *fetchPart) abandon() {
 	close(p.left)
 	p.waits = false
-	done := make(chan struct{}, 1)
-	p.pending.Park(func() { done <- struct{}{} })
-	<-done
+	if !p.parked {
+		p.pending.Park(func() {})
+	}
 	_, _, _ = p.pending.Advance()
 }
