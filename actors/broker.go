@@ -292,7 +292,7 @@ func (b *brokerActor) tickReplicas(ctx actor.Context) {
 
 // openAtOnce is how many logs a broker opens at the same time: each that waits for the
 // disk holds a thread, of which a process has 10,000 at most.
-const openAtOnce = 32
+const openAtOnce = 64
 
 // spawn starts a replica's actor. The opening is counted before it begins: what a goroutine
 // reads out of the files for a broker that mends may be from before recovery cuts their tail.

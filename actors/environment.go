@@ -128,6 +128,7 @@ type environment struct {
 	clock     *clock.Clock // for what outlives this process, and what other nodes go by
 	steady    func() int64 // milliseconds since 1970 by the clock at the start of the process, and by none that is set since
 	disk      *actor.PID
+	together  *disk.Together // for logs that are opened
 	manifests *datadir.Manifests
 	directory *routing.Directory
 	peers     *peers.Peers  // nil: this node is alone
@@ -166,7 +167,7 @@ func (e *environment) startDisk() error {
 		OpenLogs: e.opt.OpenLogs,
 		Failed:   e.fail, Stalled: e.diskHangs, Slow: e.fitness.Slow, StallAfter: e.opt.stallAfter, Reserve: e.space, BeforeSync: e.opt.beforeSync,
 	})
-	e.disk = pid
+	e.disk, e.together = pid, disk.NewTogether(e.opt.DataDir)
 	return err
 }
 
@@ -182,6 +183,7 @@ func (e *environment) stopDisk() {
 	if err := e.system.Root.PoisonFuture(e.disk).Wait(); err != nil {
 		e.log.Error("disk did not end in time", "error", err)
 	}
+	_ = e.together.Close() // was only opened
 }
 
 func typeName(v any) string { return fmt.Sprintf("%T", v) }

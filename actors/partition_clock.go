@@ -1,8 +1,6 @@
 package actors
 
 import (
-	"time"
-
 	"ottla/actors/election"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -83,9 +81,6 @@ func (p *partitionActor) quietRetention() {
 	}
 }
 
-// longestSegment is how long records stay in an active segment at most.
-const longestSegment = 7 * 24 * time.Hour
-
 // rollTick seals the active segment when its oldest records are as old as retention
 // lets them get, or as compaction should take up: else those of a partition that is
 // written to rarely would stay for ever.
@@ -97,11 +92,7 @@ func (p *partitionActor) rollTick() {
 	if p.spec.internal() {
 		return
 	}
-	after := longestSegment.Milliseconds()
-	if ms := p.settings.RetentionMs; ms >= 0 && !p.compacts() {
-		after = min(after, ms)
-	}
-	if p.file.RollDue(p.env.clock.Millis(), after) {
+	if p.file.RollDue(p.env.clock.Millis(), p.settings.RollAfterMs()) {
 		p.rep.Roll()
 	}
 }

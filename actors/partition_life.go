@@ -194,13 +194,17 @@ type replicaUp struct {
 	Replica uint64
 }
 
-// openLog opens the log when it is the replica's turn.
+// openLog opens the log when it is the replica's turn. Where many wait, they are synced together.
 func (p *partitionActor) openLog() (*logfile.Log, *logfile.Recovered, error) {
+	opt := p.spec.logOptions(p.env)
 	if turn := p.spec.opening; turn != nil {
 		turn <- struct{}{}
 		defer func() { <-turn }()
+		if len(turn) == cap(turn) {
+			opt.Together = func(f *logfile.File) bool { return p.env.together.Sync(f) }
+		}
 	}
-	return logfile.Open(p.env.fs, p.spec.dir, p.spec.logOptions(p.env))
+	return logfile.Open(p.env.fs, p.spec.dir, opt)
 }
 
 func (p *partitionActor) openReplica(ctx actor.Context) error {

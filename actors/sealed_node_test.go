@@ -87,7 +87,7 @@ func TestRareRecordsAreCompactedByAge(t *testing.T) {
 	}
 	before := fetchGaps(t, n, "table")
 	require.Len(t, before, 6)
-	passed.Add(int64(longestSegment - time.Hour))
+	passed.Add(int64(catalog.LongestSegment - time.Hour))
 	require.Never(t, func() bool { return len(parts(t, dir, 1, "table")) > 0 }, 300*time.Millisecond, 10*time.Millisecond, "too early")
 	passed.Add(int64(time.Hour))
 	require.Eventually(t, func() bool {

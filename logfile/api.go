@@ -72,6 +72,10 @@ type Options struct {
 	// Cache bounds the open handles of segments. Logs may share one; nil gives the
 	// log a cache of its own with 4 handles of sealed ones.
 	Cache *HandleCache
+	// Together makes a file of this log and the names in its directory durable by one sync
+	// for many logs that are opened at the same time, and reports whether it did so: if
+	// not, or if it is nil, Open syncs each by itself.
+	Together func(*File) bool
 	// Recent keeps the ends of logs in memory, for their views. Nil keeps nothing.
 	Recent *Recent
 }

@@ -54,17 +54,23 @@ func (r *recovery) finish(tmp []string) error {
 	}
 	a.file.end.Store(a.size)
 	// This covers the entries, and not the mark that is to say so.
-	if err := a.file.Sync(); err != nil {
+	if err := r.sync(true); err != nil {
 		return err
 	}
-	if err := l.syncDir(); err != nil {
-		return err
+	// The mark at the end of a log that was idle, when its process was killed, was written
+	// again above. One of another boot is replaced: it says which marks prove what.
+	if marked := r.rec.Clean && r.rec.SameBoot; !marked {
+		mark := appendSyncMark(nil, a.last, r.opt.BootID, l.sums.local)
+		if err := a.file.write([][]byte{mark}, a.size); err != nil {
+			return err
+		}
+		a.size += int64(len(mark))
+		// The mark is durable before the log is in use: the next recovery need not doubt what
+		// this one has made sure of.
+		if err := r.sync(false); err != nil {
+			return err
+		}
 	}
-	mark := appendSyncMark(nil, a.last, r.opt.BootID, l.sums.local)
-	if err := a.file.write([][]byte{mark}, a.size); err != nil {
-		return err
-	}
-	a.size += int64(len(mark))
 	// In memory it is as after a sync mark that was staged.
 	l.synced, l.marked, l.unmarked = a.last, a.last, false
 	// What was applied was committed. More may be, but the log does not say so.
@@ -72,9 +78,18 @@ func (r *recovery) finish(tmp []string) error {
 	// Where the entries begin that came before the start is found in the file when it is
 	// needed.
 	l.uncommitted, l.uncommittedFirst = nil, a.last+1
-	// The mark is durable before the log is in use: the next recovery need not doubt what
-	// this one has made sure of.
-	return a.file.Sync()
+	return nil
+}
+
+// sync makes the active segment durable, and on request its name, which may be new.
+func (r *recovery) sync(name bool) error {
+	if together := r.opt.Together; together != nil && together(r.log.active.file) {
+		return nil
+	}
+	if err := r.log.active.file.Sync(); err != nil || !name {
+		return err
+	}
+	return r.log.syncDir()
 }
 
 // cut copies the tail to a file beside the segment and truncates the segment.

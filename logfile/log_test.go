@@ -239,3 +239,63 @@ func TestConflictKeepsTheLogStart(t *testing.T) {
 		require.NoError(t, l.Close())
 	}
 }
+
+// A log that was idle when its process was killed ends with a mark that says all. Opening it
+// adds nothing, and makes sure that the mark, which nobody has waited for, is on disk.
+func TestALogThatEndsWithAMarkIsOpenedAsItIs(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	put(t, l, next(l, 1, "1"))
+	var b logfile.Batch
+	require.True(t, l.StageSyncMark(&b))
+	require.NoError(t, b.Execute())
+	require.NoError(t, l.Close())
+	path := segments(t, d)[0]
+	size := func() int64 {
+		info, err := d.Stat(path)
+		require.NoError(t, err)
+		return info.Size()
+	}
+	before := size()
+	l, rec := open(t, d, options("b"))
+	assert.True(t, rec.Clean)
+	require.NoError(t, l.Close())
+	assert.Equal(t, before, size())
+	d.PowerCut(nil)
+	assert.Equal(t, before, size(), "the mark was made durable")
+	l, rec = open(t, d, options("another boot"))
+	assert.True(t, rec.Clean)
+	require.NoError(t, l.Close())
+	assert.Greater(t, size(), before, "after that it takes a mark of this one")
+}
+
+// Many logs that are opened at the same time share syncs. What was not synced together is
+// synced by itself.
+func TestOpenSyncsTogetherWithOthers(t *testing.T) {
+	for _, together := range []bool{true, false} {
+		d := faultfs.New()
+		l := create(t, d, options("b"))
+		put(t, l, next(l, 1, "1"))
+		require.NoError(t, l.Close())
+		asked, syncs := 0, 0
+		d.Fault = func(op faultfs.Op) error {
+			if strings.Contains(op.Kind, "sync") {
+				syncs++
+			}
+			return nil
+		}
+		opt := options("b")
+		opt.Together = func(f *logfile.File) bool {
+			assert.NotZero(t, f.Changes())
+			asked++
+			return together
+		}
+		_, _ = open(t, d, opt)
+		assert.Equal(t, 2, asked, "before the mark and after it")
+		if together {
+			assert.Zero(t, syncs)
+		} else {
+			assert.Equal(t, 3, syncs, "file, directory, file")
+		}
+	}
+}

@@ -79,6 +79,19 @@ type TopicSettings struct {
 	MaxRecordBytes    int    `json:"max_record_bytes"`
 }
 
+// LongestSegment is how long records stay in a partition's active segment at most.
+const LongestSegment = 7 * 24 * time.Hour
+
+// RollAfterMs is how old the oldest record of an active segment may become, in milliseconds:
+// while it is in there, retention and compaction pass over it.
+func (s *TopicSettings) RollAfterMs() int64 {
+	after := LongestSegment.Milliseconds()
+	if s.RetentionMs >= 0 && s.CleanupPolicy != CleanupCompact {
+		after = min(after, s.RetentionMs)
+	}
+	return after
+}
+
 // Topic is a topic. Values in a State are immutable: Apply
 // replaces them, so a pointer taken from it may be kept and shared.
 type Topic struct {

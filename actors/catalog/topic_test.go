@@ -316,3 +316,19 @@ func TestEarlierPartitionsAreNotWrittenBelowTheirLevel(t *testing.T) {
 		assert.Equal(t, at >= level.Placements.Level, strings.Contains(string(recs[0].Value), "earlier"), recs[0].Value)
 	}
 }
+
+func TestHowOldAnActiveSegmentMayBecome(t *testing.T) {
+	week := LongestSegment.Milliseconds()
+	for _, c := range []struct {
+		settings TopicSettings
+		want     int64
+	}{
+		{TopicSettings{RetentionMs: -1}, week},
+		{TopicSettings{RetentionMs: 2 * week}, week},
+		{TopicSettings{RetentionMs: 1000}, 1000},
+		{TopicSettings{RetentionMs: 0}, 0},
+		{TopicSettings{RetentionMs: 1000, CleanupPolicy: CleanupCompact}, week},
+	} {
+		assert.Equal(t, c.want, c.settings.RollAfterMs(), "%+v", c.settings)
+	}
+}
