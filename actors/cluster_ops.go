@@ -79,8 +79,8 @@ func (c *clusterActor) runNext(ctx actor.Context) {
 		c.ops = c.ops[1:]
 		recs, err := op.decide(c.state)
 		// There is nothing to write: refused, or it is so already. What it was decided on is
-		// committed, and outdated at most where the leader is elsewhere and the front has not
-		// settled before (Settle).
+		// committed, and outdated at most where the leader is elsewhere: the front settles then,
+		// and has it decided again.
 		if err != nil || len(recs) == 0 {
 			op.finish(err)
 			if err == nil && op.after != nil {

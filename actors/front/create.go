@@ -59,7 +59,7 @@ func (rv *resolver) createTopic(c *routing.Cluster, spec *protocol.TopicSpec, de
 	limits := rv.limitsFor(c)
 	// Decided on the cluster's own goroutine, perhaps more than once: a topic that was made
 	// meanwhile is found there, and created stays false.
-	err = c.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+	err = rv.change(c, deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		_, recs, err := s.DecideCreateTopic(spec, protocol.NewID(), rv.opt.Millis(), limits)
 		created = err == nil && len(recs) > 0
 		return recs, err

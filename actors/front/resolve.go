@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"ottla/actors/catalog"
+	"ottla/actors/metarecord"
 	"ottla/actors/routing"
 	"ottla/protocol"
 )
@@ -97,6 +99,26 @@ func (rv *resolver) settle(c *routing.Cluster) *protocol.Error {
 		}
 	}
 	return nil
+}
+
+// change has a cluster's metadata changed. What this node knows of it may be old: whatever is
+// decided without writing anything, that a token does not exist or a topic is there already,
+// is decided again once the node knows all that there was. Errors: decide's; nobody to ask.
+func (rv *resolver) change(c *routing.Cluster, deadline time.Time, decide func(*catalog.State) ([]metarecord.Record, *protocol.Error)) *protocol.Error {
+	idle := false
+	err := c.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+		recs, err := decide(s)
+		idle = len(recs) == 0
+		return recs, err
+	})
+	// Where the outcome is unknown it may be decided at this moment, and idle be written.
+	if err != nil && err.Outcome == protocol.OutcomeUnknown || !idle {
+		return err
+	}
+	if waited, serr := rv.fleet.Settle(c, minTime(deadline, time.Now().Add(settlePatience))); !waited || serr != nil {
+		return cmp.Or(serr, err)
+	}
+	return c.Control.Change(deadline, decide)
 }
 
 // LookupTopic finds a topic in the routing snapshot of its cluster. Topics of which

@@ -116,7 +116,7 @@ func (rg *registryService) changeTokens(ctx context.Context, decide func(*catalo
 	if err != nil {
 		return err
 	}
-	return c.Control.Change(rg.deadline(ctx), decide)
+	return rg.change(c, rg.deadline(ctx), decide)
 }
 
 // keepsTokens refuses to delete the cluster that keeps the tokens, while there are

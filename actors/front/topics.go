@@ -46,7 +46,7 @@ func (ts *topicService) AlterTopic(ctx context.Context, spec *protocol.TopicSpec
 		return nil, err
 	}
 	deadline, limits := ts.deadline(ctx), ts.limitsFor(c)
-	if err := c.Control.Change(deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+	if err := ts.change(c, deadline, func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		_, recs, err := s.DecideAlterTopic(spec, ts.opt.Millis(), limits)
 		return recs, err
 	}); err != nil {
@@ -65,7 +65,7 @@ func (ts *topicService) DeleteTopic(ctx context.Context, cluster, name string) *
 	if err != nil {
 		return err
 	}
-	return c.Control.Change(ts.deadline(ctx), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
+	return ts.change(c, ts.deadline(ctx), func(s *catalog.State) ([]metarecord.Record, *protocol.Error) {
 		_, recs, err := s.DecideDeleteTopic(name, ts.opt.Millis())
 		return recs, err
 	})

@@ -51,6 +51,7 @@ type fakeHost struct {
 	joining string
 	low     *protocol.Error // the fleet's level is too low
 	unknown *protocol.Error // it cannot be found out what others have done
+	settle  func()          // what others have done arrives; nil: there are no others
 
 	resized int // how often ResizeCluster was called
 }
@@ -92,7 +93,10 @@ func (h *fakeHost) ResizeCluster(*routing.Cluster, int, time.Time) (*protocol.Ta
 func (h *fakeHost) DrainNode(uint64, bool, time.Time) *protocol.Error { return nil }
 func (h *fakeHost) Nodes() []protocol.NodeInfo                        { return h.nodes }
 func (h *fakeHost) Settle(*routing.Cluster, time.Time) (bool, *protocol.Error) {
-	return h.unknown != nil, h.unknown
+	if h.settle != nil {
+		h.settle()
+	}
+	return h.unknown != nil || h.settle != nil, h.unknown
 }
 func (h *fakeHost) Stopped() <-chan struct{} { return h.stopped }
 
