@@ -26,7 +26,9 @@ type caller struct {
 // unknown reports whether the client has still to say who he is.
 func (ca *caller) unknown() bool { return ca.srv.o.Access != nil && ca.who == nil }
 
-// view is the broker as the client may use it for what needs that right.
+// view is the broker as the client may use it for what needs that right. When the client's
+// token has ended it is a broker that refuses everything, so that handlers need not ask: what
+// they answer is then the code that the request has for whom it is not allowed to.
 func (ca *caller) view(do protocol.Right) Backend {
 	if ca.srv.o.Access == nil {
 		return ca.srv.b
@@ -86,7 +88,8 @@ func (ca *caller) writable(name string, deadline time.Time) (*protocol.Topic, *p
 func (ca *caller) gone() bool { return !ca.unanswered && ca.client.gone() }
 
 // pace waits until a quota lets the request through: a client that is too fast is not
-// read, because clients do not all understand that they are asked to wait. False: the
+// read, because clients do not all understand that they are asked to wait (throttle_time_ms,
+// KIP-219), and some take an answer that is empty for that reason for a broken one. False: the
 // client has left, or due, if it is not zero, has come.
 func (ca *caller) pace(due time.Time, use func(u *protocol.Usage, now time.Time) *protocol.Error) bool {
 	usage := ca.usage()

@@ -27,7 +27,10 @@ const (
 	keptAnswer = 4 << 10
 )
 
-// conn is a connection of a client. All but close runs on one goroutine.
+// conn is a connection of a client. All of it runs on the goroutine that accept has started
+// for it, but for two things: a join or sync that waits is asked on one of its own (long),
+// while another one watches whether the client leaves; and the budget of answers looks at the
+// socket from outside (Taken, EndStalled) while an answer is being sent.
 //
 // It reads requests, finds out who asks, and sends answers. The answers are made by four
 // sets of handlers, each of which has of the connection only what it is given here.
@@ -41,13 +44,15 @@ type conn struct {
 	clusterHandlers
 
 	address string // that the connection is counted for; empty: none
-	counted bool   // the connection counts against the quota of the address
+	counted bool   // the connection counts against the quota of the address, and is to be taken off it
 
 	sasl saslState
 	sent int // bytes of the answer to the last request
 	out  []byte
 }
 
+// newConn has all parts of a connection share one caller, socket and memory: who asks may change
+// between two requests (become), and all handlers have to see that.
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{
 		caller: caller{srv: s},
@@ -66,6 +71,8 @@ func newConn(s *Server, nc net.Conn) *conn {
 	return c
 }
 
+// close gives back everything that the connection holds. What counts towards the token is given
+// back to the one that it has now, not to the one that it began with.
 func (c *conn) close() {
 	c.leave()
 	c.release()
@@ -82,8 +89,9 @@ func (c *conn) close() {
 	_ = c.nc.Close()
 }
 
-// admitted counts the connection where nobody is asked who he is. Where clients are, they
-// have only little time until they say so.
+// admitted counts the connection where nobody is asked who he is. Where clients are, it is
+// counted when they have said so (become); until then each of their requests has to come
+// within the read timeout.
 func (c *conn) admitted() bool {
 	if c.srv.o.Access == nil {
 		c.counted = c.unnamed.Connect() == nil
@@ -94,6 +102,11 @@ func (c *conn) admitted() bool {
 
 // run answers requests until the client leaves, sends what cannot be read, or the
 // server ends.
+//
+// One request is answered before the next is read, so answers come in the order of the
+// requests, which clients rely on: those that a client has sent meanwhile wait in its socket.
+// What others may be waiting for (a turn at the gate, memory for requests, memory for
+// answers) is given back before this goroutine waits for its client again, for minutes perhaps.
 func (c *conn) run() {
 	if !c.admitted() || !c.certificate() {
 		return
@@ -116,7 +129,9 @@ func (c *conn) run() {
 	}
 }
 
-// frame waits for the next request and returns its size and key.
+// frame waits for the next request and returns its size and key. The bound of the size
+// depends on the key, because only a produce is large. Whoever sends a frame beyond it is cut
+// off without an answer, as by Kafka: what follows could not be told from a request.
 func (c *conn) frame() (size int, key int16, ok bool) {
 	idle := c.srv.o.IdleTimeout
 	if c.unknown() { // who does not say who he is keeps others out
@@ -148,7 +163,8 @@ func (c *conn) frame() (size int, key int16, ok bool) {
 }
 
 // begun waits for the first byte of a request. What was read ahead waits less long, and for
-// the whole of a fetch.
+// the whole of a fetch: it holds memory that others want, and a client that sends half of a
+// request and stops would keep it for the whole read timeout.
 func (c *conn) begun(idle time.Duration) bool {
 	if c.ahead.ready {
 		if !c.patience(min(idle, aheadPatience)) {
@@ -185,6 +201,12 @@ func (c *conn) wholeFetch() (bool, error) {
 }
 
 // answer answers a request. It returns false when the connection cannot go on.
+//
+// The version is judged first, because the rest of a header cannot be read without it. Whoever
+// asks for one that is not served is cut off, as by Kafka; only ApiVersions is answered then,
+// so that a client that is newer than the server learns what it may ask (KIP-511). The quota
+// comes before decode, which takes up to decodedFactor times the request's size: who has to
+// wait holds little meanwhile.
 func (c *conn) answer(body []byte, key int16) bool {
 	c.arrived, c.unanswered = time.Now(), false
 	version := int16(binary.BigEndian.Uint16(body[2:]))
@@ -243,7 +265,8 @@ func (c *conn) answer(body []byte, key int16) bool {
 }
 
 // afterClientID reads the rest of a request's header: the client's id, and in flexible
-// versions tags, which are not known to anybody.
+// versions (KIP-482) tags, which are not known to anybody. The id has its old form with two
+// bytes of length in all versions, so that any server can read the header of ApiVersions.
 func (c *conn) afterClientID(b []byte, flexible bool) ([]byte, bool) {
 	if len(b) < 2 {
 		return nil, false
@@ -280,7 +303,11 @@ func (c *conn) afterClientID(b []byte, flexible bool) ([]byte, bool) {
 	return b, true
 }
 
-// send sends an answer; flexible is of its header.
+// send sends an answer; flexible is of its header, which for ApiVersions it never is: who asks
+// for that does not know yet what the server speaks.
+//
+// The deadline is for the whole answer. It is set before sending, from where on EndStalled may
+// replace it by one that is over.
 func (c *conn) send(correlation []byte, flexible bool, resp kmsg.Response) bool {
 	b := append(c.out[:0], 0, 0, 0, 0)
 	b = append(b, correlation...)

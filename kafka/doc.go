@@ -13,8 +13,10 @@
 // conn.go reads requests and sends answers, by the table of requests.go. The answers are
 // made by four sets of handlers, each of which has of the connection only what it needs:
 // recordHandlers (fetch.go, produce.go, offsets.go), groupHandlers (coordinator.go,
-// commits.go, groups.go), topicHandlers (topics.go, configs.go) and clusterHandlers
-// (metadata.go). All have the caller (caller.go), through which alone the broker is asked.
+// commits.go, groups.go), topicHandlers (topics.go, configs.go, elections.go) and
+// clusterHandlers (metadata.go). All have the caller (caller.go), through which the broker is
+// asked for what a client wants; the Server itself asks only which brokers, nodes and ids of
+// topics there are.
 //
 // Invariants:
 //
@@ -24,6 +26,7 @@
 //     process's budget for requests has given.
 //   - A frame or a version that cannot be read closes the connection, as Kafka does;
 //     whatever else is wrong is an error code from the list that Kafka has for that
-//     request.
+//     request. Where there is none, and the answer would be false without it, the
+//     connection ends, too (caller.clueless).
 //   - acks=1 means the same as acks=all: committed, and on disk on a majority.
 package kafka

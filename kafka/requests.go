@@ -11,9 +11,14 @@ type handler struct {
 	raw func(c *conn, body []byte, version int16) (kmsg.Response, bool)
 }
 
-// handlers are the requests that are served. Produce is offered from version 0 on,
-// because librdkafka takes brokers that do not offer it for ones that know no
-// compression; versions below 3 are refused in the answer.
+// handlers are the requests that are served. The lowest versions are those of Kafka 4.0
+// (KIP-896). Produce is offered from version 0 on, because librdkafka before 2.12.1 takes
+// brokers that do not offer it for ones that know no compression; versions below 3 are refused
+// in the answer.
+//
+// The highest are those before something that is not served: transactions (Produce 12), topics
+// by their id where they are written or committed (Produce 13, OffsetCommit 10), groups of
+// KIP-848 (OffsetCommit 9). All below them have to be there, because some clients speak one only.
 var handlers map[int16]*handler
 
 func init() {
@@ -58,6 +63,8 @@ func on[Q kmsg.Request, P kmsg.Response](handle func(*conn, Q) P) func(*conn, km
 // answerTo is the response to a request, with its version and defaults.
 func answerTo[P kmsg.Response](req kmsg.Request) P { return req.ResponseKind().(P) }
 
+// apiVersions says what is served. A client takes the highest version that both know of each
+// request, and gives up what it needs where there is none.
 func (c *conn) apiVersions(req *kmsg.ApiVersionsRequest) *kmsg.ApiVersionsResponse {
 	resp := answerTo[*kmsg.ApiVersionsResponse](req)
 	if req.Version >= 3 && (!softwareName(req.ClientSoftwareName) || !softwareName(req.ClientSoftwareVersion)) {

@@ -11,7 +11,9 @@ import (
 	"ottla/protocol"
 )
 
-// saslState is how far a client has come with saying who he is.
+// saslState is how far a client has come with saying who he is: a handshake, which agrees on a
+// mechanism, and then one message for PLAIN, or two for SCRAM. A handshake begins anew. A token
+// that is wrong ends the connection behind the answer: to try many takes many connections.
 type saslState struct {
 	mechanism string        // that was agreed on; empty: none, or it has been used
 	scram     *access.Scram // the exchange, once it has begun
@@ -29,6 +31,9 @@ func (c *conn) mechanisms() []string {
 	return []string{saslPlain, access.ScramSHA256, access.ScramSHA512}
 }
 
+// saslHandshake agrees on a mechanism. Who names another one is told which there are, and may try
+// again. Version 0, in which the mechanism's bytes follow without a frame, is refused like one:
+// all clients since Kafka 1.0 know SaslAuthenticate (KIP-152).
 func (c *conn) saslHandshake(req *kmsg.SASLHandshakeRequest) *kmsg.SASLHandshakeResponse {
 	resp := answerTo[*kmsg.SASLHandshakeResponse](req)
 	resp.SupportedMechanisms = c.mechanisms()
@@ -41,7 +46,9 @@ func (c *conn) saslHandshake(req *kmsg.SASLHandshakeRequest) *kmsg.SASLHandshake
 	return resp
 }
 
-// saslAuthenticate takes a client's message of the mechanism that was agreed on.
+// saslAuthenticate takes a client's message of the mechanism that was agreed on. The lifetime of
+// the session in the answer is 0: nobody need come again (KIP-368), as a token that ends is
+// noticed with the next request.
 func (c *conn) saslAuthenticate(req *kmsg.SASLAuthenticateRequest) *kmsg.SASLAuthenticateResponse {
 	resp := answerTo[*kmsg.SASLAuthenticateResponse](req)
 	code, err := errSASLAuthenticationFailed, (*protocol.Error)(nil)
@@ -62,7 +69,8 @@ func (c *conn) saslAuthenticate(req *kmsg.SASLAuthenticateRequest) *kmsg.SASLAut
 }
 
 // plain takes a token as the password of PLAIN; the user's name does not matter, as with
-// Basic.
+// Basic. Where nobody is asked who he is anything is taken: clients that are set up for SASL
+// need not be set up anew.
 func (c *conn) plain(message []byte) *protocol.Error {
 	if c.srv.o.Access == nil { // nobody is asked who he is
 		return nil
