@@ -17,6 +17,11 @@ const (
 // ahead makes the next answer for a client that reads a partition from end to end, while
 // the client is busy with the last one: neither waits for the other then. It is for who
 // has gone on where the last answer ended, soon after it, and finds more there.
+//
+// It belongs to the connection's goroutine, which reads ahead after it has sent an answer, and
+// before it looks for the next request: whoever sends another one instead waits for one read
+// at most. What is ready is committed, and so never becomes wrong; it may be removed, or the
+// partition led by another node, while it waits, which takeAhead finds out.
 type ahead struct {
 	topic     *protocol.Topic
 	partition int32

@@ -21,7 +21,9 @@ const (
 	fetchTopicBytes, fetchPartBytes = 256, 768
 )
 
-// recordHandlers answer produces, fetches and questions about offsets.
+// recordHandlers answer produces, fetches and questions about offsets. They belong to the
+// goroutine of the connection; shares are looked at by the budget of answers as well, which
+// has a lock for that.
 type recordHandlers struct {
 	*caller
 	socket  *socket
@@ -83,7 +85,8 @@ func (h *recordHandlers) release() {
 	h.shares = h.shares[:0]
 }
 
-// fetchPart is one partition of a fetch.
+// fetchPart is one partition of a fetch. Its read runs on the connection's goroutine, step by
+// step (see protocol.Pending); only the call that wakes it comes from another one.
 type fetchPart struct {
 	topic   *protocol.Topic
 	ask     *kmsg.FetchRequestTopicPartition
@@ -97,6 +100,13 @@ type fetchPart struct {
 }
 
 // fetch reads partitions, and waits for records if there are none.
+//
+// There are no sessions (KIP-227): answers have session 0, upon which clients name all
+// partitions in each fetch. Whoever comes with a session, of a Kafka cluster at the same
+// address before, is told that it is not found, and begins anew.
+//
+// The decoded request needs less than what was taken to decode it, so all but that is given
+// back: a fetch may wait for as long as MaxWait, and thousands of consumers do so at a time.
 func (h *recordHandlers) fetch(req *kmsg.FetchRequest) kmsg.Response {
 	if req.SessionID != 0 && req.SessionEpoch > 0 { // there are no sessions: clients send whole fetches
 		return refusedFetch(req, errFetchSessionIDNotFound)
@@ -127,7 +137,9 @@ func (h *recordHandlers) fetch(req *kmsg.FetchRequest) kmsg.Response {
 }
 
 // refusedFetch answers a fetch as a whole. Versions below 7 have no code for that: to
-// them there is just nothing.
+// them there is just nothing. A code that Kafka does not have for partitions of a fetch
+// (REQUEST_TIMED_OUT) may stand here only: poll of Java's consumer throws at one that it does
+// not expect there, and at one for the whole the client asks again.
 func refusedFetch(req *kmsg.FetchRequest, code int16) kmsg.Response {
 	resp := answerTo[*kmsg.FetchResponse](req)
 	resp.ErrorCode = code
@@ -170,6 +182,11 @@ func (f *fetchWork) open(req *kmsg.FetchRequest, resp *fetchAnswer, n int) {
 
 // run reads until there is enough, something is wrong, or the time is up. What is wrong
 // with a partition that is not there does not keep others from waiting.
+//
+// The first record is waited for without polling. Clients that want more than one (MinBytes)
+// are rare, and batches are made anew by each read, so what is there already would be read
+// again for each record that comes. Therefore it only looks where the partitions end, every 10
+// ms, and reads once more when that is likely to be enough, or the time is nearly up.
 func (f *fetchWork) run() {
 	wait := time.Until(f.deadline)
 	if f.minBytes <= 0 {
@@ -201,7 +218,7 @@ func (f *fetchWork) run() {
 }
 
 // grown reports whether there is more than was read, and whether it is likely to be
-// enough.
+// enough: new records are taken to be as large as those that were read are on average.
 func (f *fetchWork) grown() (more, enough bool) {
 	b := f.h.view(protocol.RightRead)
 	records, bytes := 0, 0
@@ -224,7 +241,10 @@ func (f *fetchWork) grown() (more, enough bool) {
 }
 
 // read reads all partitions from where they were asked for, and waits until one has
-// something.
+// something. They are read in the client's order until the answer is full: clients name those
+// last that have been in an answer. The first record is in the answer even if it is larger than
+// what was asked for, so that none is too large to be read (KIP-74). Where an answer is full,
+// the other partitions still say where they end, by which clients measure their lag.
 func (f *fetchWork) read(wait time.Duration) {
 	f.h.release()
 	f.got = 0
@@ -247,7 +267,9 @@ func (f *fetchWork) read(wait time.Duration) {
 	f.await(wait)
 }
 
-// await waits until a read that waits so long has something.
+// await waits until a read that waits so long has something. Wake has room for one call and
+// resume never blocks, because it is called on the goroutine of a partition. One call stands for
+// any number: all reads take a step then.
 func (f *fetchWork) await(wait time.Duration) {
 	wake := make(chan struct{}, 1)
 	resume := func() {
@@ -283,7 +305,8 @@ func (f *fetchWork) await(wait time.Duration) {
 	}
 }
 
-// doze waits until a read may have something, and takes the next step of all.
+// doze waits until a read may have something, and takes the next step of all. The end of the
+// time is such a call, too, and the end of the token: each read knows both.
 func (f *fetchWork) doze(wake <-chan struct{}, look <-chan time.Time) {
 	for !f.failed {
 		select {
@@ -311,6 +334,9 @@ func (f *fetchWork) departed() bool {
 	return false
 }
 
+// begin starts the read of a partition, unless it was made ahead. What was made for another
+// place is of no use then, and gives its memory back. A partition without a leader is an error
+// at once (Impatient): other partitions have records meanwhile, and the client asks anew.
 func (p *fetchPart) begin(f *fetchWork, b Backend, wait time.Duration) {
 	most := max(min(int(p.ask.PartitionMaxBytes), f.maxBytes-f.got), 1)
 	if f.takeAhead(p, b, most) {
@@ -328,7 +354,13 @@ func (p *fetchPart) begin(f *fetchWork, b Backend, wait time.Duration) {
 	})
 }
 
-// advance takes the next step of a partition's read.
+// advance takes the next step of a partition's read. An error ends the waiting of all: the
+// client has to hear of it, and looks for another leader.
+//
+// An offset beyond the end is out of range, upon which clients reset theirs
+// (auto.offset.reset). That is safe, because a leader serves only when it knows all that was
+// committed before it: what is beyond its end never was. Where compaction has left nothing
+// behind the offset, a batch without records says so, or the client would ask for ever.
 func (f *fetchWork) advance(p *fetchPart) {
 	if !p.waits {
 		return

@@ -9,7 +9,8 @@ import (
 )
 
 // fetchAnswer answers a fetch. It is written by hand, so that batches go to the client
-// from where they were made.
+// from where they were made. From take until sent the buffers belong to the answer, and their
+// memory is counted by the shares of the connection.
 type fetchAnswer struct {
 	*kmsg.FetchResponse // of which only the version counts
 	topics              []fetchedTopic
@@ -30,13 +31,14 @@ type fetchedPartition struct {
 	records    []byte
 }
 
-// batchBuffers are buffers of batches.
+// batchBuffers are buffers of batches: of all connections, as few have one at the same time.
 var batchBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // keptBatch is the size, in bytes, of the largest buffer of batches that is used again.
 const keptBatch = 4 << 20
 
-// take takes over the buffer of a batch, which is in the answer.
+// take takes over the buffer of a batch, which is in the answer. The writer must not write to it
+// any more.
 func (a *fetchAnswer) take(w *batchWriter) {
 	if w.buffer != nil {
 		*w.buffer = w.b
@@ -44,7 +46,7 @@ func (a *fetchAnswer) take(w *batchWriter) {
 	}
 }
 
-// sent gives the buffers back.
+// sent gives the buffers back. Nothing may read the answer any more, its records included.
 func (a *fetchAnswer) sent() {
 	for _, b := range a.used {
 		keepBatch(b)
@@ -56,7 +58,12 @@ func (a *fetchAnswer) sent() {
 const noTags = 0
 
 // parts appends the answer to what is in head, and returns it in pieces: head, cut
-// where batches belong, and the batches.
+// where batches belong, and the batches. The cuts are made at the end, because head may be
+// moved while it grows.
+//
+// Versions from 12 on are flexible, from 13 on topics have ids instead of names (KIP-516). The
+// last stable offset is the high watermark. Records are never null, also with an error:
+// librdkafka takes that for a broken answer (KAFKA-18646). No preferred replica (KIP-392) is -1.
 func (a *fetchAnswer) parts(head []byte) (head2 []byte, pieces net.Buffers) {
 	version := a.Version
 	flexible := version >= 12
@@ -115,7 +122,8 @@ func (a *fetchAnswer) parts(head []byte) (head2 []byte, pieces net.Buffers) {
 	return head, a.cut(head, cuts)
 }
 
-// cut cuts head where batches belong, and puts them there.
+// cut cuts head where batches belong, and puts them there. Without TLS all of it then goes out
+// by writev, and no batch is copied.
 func (a *fetchAnswer) cut(head []byte, cuts []int) net.Buffers {
 	pieces := make(net.Buffers, 0, 2*len(cuts)+1)
 	last, n := 0, 0

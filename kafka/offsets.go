@@ -9,7 +9,9 @@ import (
 	"ottla/protocol"
 )
 
-// What ListOffsets may ask for instead of a time.
+// What ListOffsets may ask for instead of a time: the greatest timestamp from version 7 on
+// (KIP-734), the earliest local offset from version 8 on (KIP-405). Other negative numbers are
+// of logs in another store, of which there is none: the offset is -1, and no error.
 const (
 	latestOffset   = -1
 	earliestOffset = -2
@@ -17,7 +19,10 @@ const (
 	earliestLocal  = -4 // of the log that is not in another store: all of it
 )
 
-// listOffsets finds offsets by time, and the first and the last ones.
+// listOffsets finds offsets by time, and the first and the last ones. The leader epoch is -1,
+// for not known. The isolation level does not matter, as nothing is ever aborted. Each partition
+// has a code: what may pass is NOT_LEADER_OR_FOLLOWER, as everywhere with records. Any node
+// answers, whoever leads.
 func (h *recordHandlers) listOffsets(req *kmsg.ListOffsetsRequest) *kmsg.ListOffsetsResponse {
 	resp := answerTo[*kmsg.ListOffsetsResponse](req)
 	for i := range req.Topics {
@@ -39,7 +44,8 @@ func (h *recordHandlers) listOffsets(req *kmsg.ListOffsetsRequest) *kmsg.ListOff
 }
 
 // offsetAt is the offset that is meant, with the time of its record where a time was
-// asked for; -1 where there is none.
+// asked for; -1 where there is none. A time finds the first record in the log that is not older.
+// Records need not be in the order of their times, so older ones may stand behind it.
 func (h *recordHandlers) offsetAt(t *protocol.Topic, partition int, at int64) (offset, timestamp int64, code int16) {
 	if partition < 0 || partition >= t.Partitions {
 		return -1, -1, errUnknownTopicOrPartition
@@ -71,7 +77,9 @@ func (h *recordHandlers) offsetAt(t *protocol.Topic, partition int, at int64) (o
 
 // greatestTime is the first record with the greatest timestamp. It asks for times at which
 // there is still a record, as a binary search does, so that the indexes answer it; mostly
-// that of the last record is the greatest, and the next question is the last one.
+// that of the last record is the greatest, and the next question is the last one. Else there are
+// about as many questions as the distance in milliseconds has bits, twice. Records that come
+// meanwhile may be found or not.
 func (h *recordHandlers) greatestTime(t *protocol.Topic, partition int, latest protocol.Offset) (offset, timestamp int64, code int16) {
 	read := func(req protocol.FetchRequest) (*protocol.Record, *protocol.Error) {
 		req.Topic, req.Partition, req.MaxRecords, req.MaxBytes = t, partition, 1, 1
@@ -112,7 +120,8 @@ func (h *recordHandlers) greatestTime(t *protocol.Topic, partition int, latest p
 	return int64(best.Offset), best.Timestamp, errNone
 }
 
-// readNow reads what is there.
+// readNow reads what is there, a record at most, without waiting for a leader. Its records are in
+// memory only until it returns, as far as the budget goes.
 func (h *recordHandlers) readNow(req *protocol.FetchRequest) (*protocol.FetchReply, *protocol.Error) {
 	s := h.newShare()
 	defer s.Release()
@@ -121,8 +130,10 @@ func (h *recordHandlers) readNow(req *protocol.FetchRequest) (*protocol.FetchRep
 	return reply, err
 }
 
-// initProducerID gives an idempotent producer its number: a random one, so that no two
-// are the same, whoever gives them.
+// initProducerID gives an idempotent producer its number: a random one of 63 bits, so that no two
+// are the same, whoever gives them, and nothing has to be kept. A producer that asks again gets
+// a new one, and begins at sequence 0. With a transactional id the code is one after which
+// clients do not try again: there are no transactions.
 func (h *recordHandlers) initProducerID(req *kmsg.InitProducerIDRequest) *kmsg.InitProducerIDResponse {
 	resp := answerTo[*kmsg.InitProducerIDResponse](req)
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
