@@ -9,14 +9,19 @@ import (
 	"ottla/protocol"
 )
 
-// encoder makes lines of the batches of a request.
+// encoder makes lines of the batches of a request, on the connection's goroutine.
+//
+// Memory for them is taken as it is needed (room), which may wait for other requests to end.
+// What it holds is given back with the request. The buffers for keys, values and headers are
+// used for one record after the other; lines are copies, so nothing of the batches is needed
+// when all are encoded.
 type encoder struct {
 	o     *Options
 	room  func(bytes int) bool // takes memory, before it is allocated
 	limit int                  // bytes that the request's batches may still have when they are decompressed
 
 	inflated int  // bytes of all records, decompressed
-	full     bool // there was no room once
+	full     bool // there was no room once; what is left of the request is refused
 	taken    int  // bytes of room for buffer
 	buffer   *[]byte
 	key      []byte
@@ -28,7 +33,8 @@ type encoder struct {
 // inflators are buffers of decompressed batches.
 var inflators = sync.Pool{New: func() any { return new([]byte) }}
 
-// done gives the encoder's buffer back.
+// done gives the encoder's buffer back, before the request waits to be committed. A large one
+// is left to the garbage collector: the pool is not counted in any budget.
 func (e *encoder) done() {
 	if e.buffer != nil && cap(*e.buffer) <= keptBody {
 		inflators.Put(e.buffer)
@@ -37,7 +43,7 @@ func (e *encoder) done() {
 }
 
 // take takes memory. After it was refused once the rest of the request does not wait
-// for it.
+// for it: each wait may take a second, and a request may have a thousand partitions.
 func (e *encoder) take(bytes int) bool {
 	e.full = e.full || !e.room(bytes)
 	return !e.full
@@ -46,6 +52,10 @@ func (e *encoder) take(bytes int) bool {
 const noRoom = "too many bytes of requests are in memory"
 
 // encode makes the lines of a request of the one batch that it has for a partition.
+//
+// The size of the lines is estimated, and taken, before they are made: a batch that was
+// compressed well can become a hundred times as large. The number of records has been checked
+// against the bytes by then (inflate), or a few bytes could claim memory for millions.
 func (e *encoder) encode(req *protocol.ProduceRequest, records []byte) (code int16, why string) {
 	e.keyless = e.keyless[:0]
 	b, code := readBatch(records)
@@ -75,7 +85,8 @@ func (e *encoder) encode(req *protocol.ProduceRequest, records []byte) (code int
 // lineOverhead is what a line has in bytes besides its topic, key, value and headers.
 const lineOverhead = 64
 
-// inflate decompresses the records of a batch.
+// inflate decompresses the records of a batch. The limit is for all batches of the request
+// together. No memory is NOT_ENOUGH_REPLICAS, upon which clients send the batch again.
 func (e *encoder) inflate(b *batch) int16 {
 	if b.codec != codecNone {
 		if e.buffer == nil {
@@ -102,7 +113,8 @@ func (e *encoder) inflate(b *batch) int16 {
 	return errNone
 }
 
-// now is for records without a timestamp, in milliseconds since 1970.
+// now is for records without a timestamp, in milliseconds since 1970: those of a batch whose first
+// one is -1, as kcat with an old librdkafka sends it. All of a batch get the same.
 func (e *encoder) now() int64 {
 	if e.o.Millis != nil {
 		return e.o.Millis()
@@ -116,7 +128,9 @@ const keyless = "a record without a key cannot be in a compacted topic"
 // recordErrorBytes is what it takes to say of one record that it is wrong.
 const recordErrorBytes = 128
 
-// lines adds the records of a batch to a request.
+// lines adds the records of a batch to a request. A batch is taken whole or not at all, so the
+// first record that is wrong ends it; only of records without a key all are looked for, because
+// the answer names them.
 func (e *encoder) lines(req *protocol.ProduceRequest, b *batch) (code int16, why string) {
 	limit := e.o.MaxRecordBytes
 	if own := req.Topic.MaxRecordBytes; own > 0 {

@@ -2,7 +2,9 @@ package kafka
 
 import "ottla/protocol"
 
-// The error codes that this package answers with, named as Kafka names them.
+// The error codes that this package answers with, named as Kafka names them. What a client does
+// about a code depends on the request: each has a list of those that it expects, and one that is
+// not in it is a final failure at best.
 const (
 	errNone                      int16 = 0
 	errOffsetOutOfRange          int16 = 1
@@ -52,9 +54,11 @@ const (
 	errInvalidRecord             int16 = 87
 )
 
-// topicError is Kafka's code for what became of a request about a topic. It is one of
+// topicError is Kafka's code for what became of a request about a topic. It is always one of
 // those that clients expect in answers to Metadata, ListOffsets and Fetch: what may
-// pass is NOT_LEADER_OR_FOLLOWER, upon which they look for the leader and try again.
+// pass is NOT_LEADER_OR_FOLLOWER, upon which they look for the leader and try again. So is
+// everything that is not in this list, as it is better to try in vain than to give up. A broken
+// disk is KAFKA_STORAGE_ERROR, for which they try again, too: another replica takes over.
 func topicError(err *protocol.Error) int16 {
 	if err == nil {
 		return errNone
@@ -75,11 +79,18 @@ func topicError(err *protocol.Error) int16 {
 }
 
 // produceError is Kafka's code for what became of records. Where nobody knows, it is
-// REQUEST_TIMED_OUT; an idempotent producer then sends the same batch again.
+// REQUEST_TIMED_OUT; an idempotent producer then sends the same batch again, and other
+// producers may write it twice, as with Kafka. It is never UNKNOWN_SERVER_ERROR, after which
+// idempotent producers go on with other sequences, and can write twice, too (KAFKA-14034).
+//
+// What nobody has written and may pass, for want of a leader, a majority, memory or a quota, is
+// a code for which clients try again by themselves: NOT_ENOUGH_REPLICAS at the same node,
+// NOT_LEADER_OR_FOLLOWER after they have asked who leads.
 func produceError(err *protocol.Error) int16 {
 	if err == nil {
 		return errNone
 	}
+	// Before the code, which may be one that says that nothing was written.
 	if err.Outcome == protocol.OutcomeUnknown {
 		return errRequestTimedOut
 	}
@@ -98,7 +109,8 @@ func produceError(err *protocol.Error) int16 {
 	return topicError(err)
 }
 
-// adminError is Kafka's code, and the text beside it, for what became of a change.
+// adminError is Kafka's code, and the text beside it, for what became of a change. Older
+// versions of some answers have no place for the text.
 func adminError(err *protocol.Error) (int16, *string) {
 	if err == nil {
 		return errNone, nil

@@ -10,7 +10,9 @@ import (
 )
 
 // produceRequest is a request to write. It is read by hand: its lengths are believed
-// only as far as there are bytes, and its batches stay where they are.
+// only as far as there are bytes, and its batches stay where they are. So a produce takes its
+// own size in memory, and not many times that, as requests do that are decoded by their schema
+// (decodedFactor).
 type produceRequest struct {
 	transactional bool
 	acks          int16
@@ -28,13 +30,16 @@ type producePartition struct {
 	records []byte
 }
 
-// bodyReader reads the primitive types of requests, in their flexible form or not.
+// bodyReader reads the primitive types of requests, in their flexible form (KIP-482) or not.
+// Once something was wrong, all that follows is empty, so that only the end has to be checked.
 type bodyReader struct {
 	b        []byte
 	flexible bool
 	bad      bool
 }
 
+// take returns the next n bytes, which are those of the request and not a copy: they are valid
+// until giveBack.
 func (r *bodyReader) take(n int64) []byte {
 	if r.bad || n < 0 || n > int64(len(r.b)) {
 		r.bad = true
@@ -70,7 +75,7 @@ func (r *bodyReader) uvarint() int64 {
 }
 
 // length reads a length that may be -1: of a string if short, else of bytes or of an
-// array.
+// array. The flexible form is one more than the length, so that 0 says that there is nothing.
 func (r *bodyReader) length(short bool) int64 {
 	switch {
 	case r.flexible:
@@ -81,6 +86,8 @@ func (r *bodyReader) length(short bool) int64 {
 	return int64(r.int32())
 }
 
+// nullable reads a string, if short, or bytes that may be null: a batch that is null is one that
+// is not there, which readBatch refuses.
 func (r *bodyReader) nullable(short bool) (b []byte, null bool) {
 	n := r.length(short)
 	if n == -1 {
@@ -89,6 +96,8 @@ func (r *bodyReader) nullable(short bool) (b []byte, null bool) {
 	return r.take(n), false
 }
 
+// tags skips tagged fields, of which no version that is offered has any: a client may send some
+// that it does not rely on.
 func (r *bodyReader) tags() {
 	if !r.flexible {
 		return
@@ -99,6 +108,9 @@ func (r *bodyReader) tags() {
 	}
 }
 
+// readProduce reads a request of any version that is offered, also of those that are refused:
+// the answer has to name their partitions. Partitions are appended one by one, as far as there
+// are bytes of them; the number that stands before them is only claimed.
 func readProduce(b []byte, version int16) (req produceRequest, ok bool) {
 	r := &bodyReader{b: b, flexible: version >= 9}
 	if version >= 3 {
@@ -125,6 +137,19 @@ func readProduce(b []byte, version int16) (req produceRequest, ok bool) {
 
 // produce writes the batches of a request, each whole or not at all. With acks=0 there
 // is no answer.
+//
+// The connection waits until all are committed, or have failed, before it reads on. An
+// idempotent producer sends up to five requests without waiting (max.in.flight), and the
+// sequences of a partition have to arrive in their order: that they do so is because nobody
+// overtakes anybody here.
+//
+// The time counts from when the request was here, and ends with the client's own time-out: what
+// is written later than that the client has given up, and sent again. A request that was held
+// back beyond it is executed no more. Its code is REQUEST_TIMED_OUT, for which clients try
+// again, with the same sequences if they have any.
+//
+// How large batches become is known only when they are decompressed, so those bytes are taken
+// off the quota afterwards: they hold back the requests that follow.
 func (h *recordHandlers) produce(b []byte, version int16) (kmsg.Response, bool) {
 	req, ok := readProduce(b, version)
 	if !ok {
@@ -165,6 +190,7 @@ func (h *recordHandlers) produce(b []byte, version int16) (kmsg.Response, bool) 
 	return resp, true
 }
 
+// failedProduce reports whether anything of a request was not written.
 func failedProduce(resp *kmsg.ProduceResponse) bool {
 	for i := range resp.Topics {
 		for j := range resp.Topics[i].Partitions {
@@ -177,7 +203,7 @@ func failedProduce(resp *kmsg.ProduceResponse) bool {
 }
 
 // roomFor takes memory for what batches become. Who waits for it takes no part of the
-// server.
+// server: else those who hold the memory might wait at the gate for those who want it.
 func (h *recordHandlers) roomFor(n int) bool {
 	if h.memory.tryHold(int64(n)) {
 		return true
@@ -190,13 +216,15 @@ func (h *recordHandlers) roomFor(n int) bool {
 type produceWork struct {
 	h        *recordHandlers
 	deadline time.Time
-	late     bool // its turn has not come by then
+	late     bool // its turn has not come by then, so nothing is written
 	encoder  encoder
 	reqs     []*protocol.ProduceRequest
 	answers  []*kmsg.ProduceResponseTopicPartition
 }
 
-// prepare makes the broker's requests for the partitions of a topic.
+// prepare makes the broker's requests for the partitions of a topic. What is wrong with one
+// partition does not keep the others from being written, as with Kafka: the answer has a code
+// for each. The texts and the records that are wrong reach clients from version 8 on (KIP-467).
 func (w *produceWork) prepare(req *produceRequest, t *produceTopic, out []kmsg.ProduceResponseTopicPartition, version int16) {
 	refuse := func(code int16, why string) {
 		for i := range out {
@@ -248,6 +276,7 @@ func (w *produceWork) prepare(req *produceRequest, t *produceTopic, out []kmsg.P
 	}
 }
 
+// send has all partitions written at the same time, and waits for the slowest.
 func (w *produceWork) send() {
 	if len(w.reqs) == 0 {
 		return
@@ -263,5 +292,6 @@ func (w *produceWork) send() {
 	}
 }
 
-// maxTimestamp is the last millisecond of the year 9999, since 1970.
+// maxTimestamp is the last millisecond of the year 9999, since 1970: dates of the log's lines
+// have four digits for the year.
 const maxTimestamp = 253402300799999

@@ -8,8 +8,12 @@ import (
 	"ottla/protocol"
 )
 
+// What a client's bytes become in the log, and back. Both directions are exact: whatever a token
+// looks like, it has the bytes that were sent.
+
 // appendKeyToken appends the token of a key. One that is UTF-8 is the JSON string
-// that {"key":"..."} makes, so that compaction takes the two for one key.
+// that {"key":"..."} makes, so that compaction takes the two for one key. It is never JSON of
+// another kind, as a value may be: HTTP's keys are strings.
 func appendKeyToken(dst, key []byte) []byte {
 	switch {
 	case key == nil:
@@ -30,7 +34,8 @@ func appendKey(dst, token []byte) (out []byte, ok bool) {
 }
 
 // appendValueToken appends the token of a value. Compact JSON stands as it is, so
-// that HTTP shows it as JSON; the rest is text or base64.
+// that HTTP shows it as JSON; the rest is text or base64. JSON with spaces in it is text, because
+// the token would lose them; so is null as four letters, which is no null to Kafka.
 func (o *Options) appendValueToken(dst, value []byte) []byte {
 	if value == nil {
 		return append(dst, protocol.NullToken...)
@@ -41,7 +46,8 @@ func (o *Options) appendValueToken(dst, value []byte) []byte {
 	return protocol.AppendRawToken(dst, value)
 }
 
-// appendValue appends the bytes of a token; ok is false if it is null.
+// appendValue appends the bytes of a token; ok is false if it is null. JSON is compact in the log,
+// so what HTTP's clients have sent with spaces in it comes without them.
 func appendValue(dst, token []byte) (out []byte, ok bool) {
 	switch protocol.KindOfToken(token) {
 	case protocol.TokenNull:
@@ -50,7 +56,9 @@ func appendValue(dst, token []byte) (out []byte, ok bool) {
 		return append(dst, token...), true
 	}
 	out, err := protocol.AppendTokenContent(dst, token)
-	if err != nil { // the log's checksum was right, so this was written so
+	// The log's checksum was right, so this was written so. The reader gets it as it stands: an
+	// error here would keep it from all that follows in the partition.
+	if err != nil {
 		return append(dst, token...), true
 	}
 	return out, true
@@ -59,7 +67,7 @@ func appendValue(dst, token []byte) (out []byte, ok bool) {
 // appendHeadersToken appends the token of a record's headers: an object of strings
 // where that says everything, else a list of [name, value]. A value is a string, null,
 // or {"b64":"..."} where it is no UTF-8. Errors: a name that is no UTF-8 or too long,
-// too many headers.
+// too many headers. Names are compared pair by pair, which MaxRecordHeaders bounds.
 func (o *Options) appendHeadersToken(dst []byte, r *kafkaRecord) ([]byte, int16) {
 	if r.nHeaders > o.MaxRecordHeaders {
 		return dst, errInvalidRecord
@@ -109,7 +117,8 @@ func (o *Options) appendHeadersToken(dst []byte, r *kafkaRecord) ([]byte, int16)
 	return append(dst, ']'), errNone
 }
 
-// headerList is the headers of a record that was read.
+// headerList is the headers of a record that was read, in the order in which they stand in the
+// log. It is used for one record after the other.
 type headerList struct {
 	n    int
 	body []byte // as they stand in a record: name and value, each behind its length
@@ -128,7 +137,8 @@ func (l *headerList) add(name, value []byte, null bool) {
 	l.body = append(l.body, value...)
 }
 
-// read takes the headers of a token, either form; what is none has no headers.
+// read takes the headers of a token, either form; what is none has no headers. An object's headers
+// are in the order of its text, those of a Kafka client in the order in which they were sent.
 func (l *headerList) read(token []byte) {
 	l.n, l.body = 0, l.body[:0]
 	if len(token) == 0 {
@@ -167,6 +177,8 @@ func (l *headerList) read(token []byte) {
 	}
 }
 
+// addJSON adds a header whose value is JSON in one of the forms that appendHeadersToken makes;
+// null, and what is none of them, has no bytes.
 func (l *headerList) addJSON(name, value []byte) {
 	switch value[0] {
 	case '"':
