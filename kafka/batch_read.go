@@ -5,8 +5,10 @@ import (
 	"hash/crc32"
 )
 
-// The layout of a record batch of format 2: a header of 61 bytes, and the records,
-// which may be compressed. The checksum covers everything from the attributes on.
+// The layout of a record batch of format 2 (KIP-98), the only one since Kafka 4.0: a header of
+// 61 bytes, and the records, which may be compressed. Numbers are big-endian. The checksum
+// (CRC-32C) covers everything from the attributes on: what stands before, offset and leader
+// epoch, is for the broker to change, and is not looked at here.
 const (
 	batchLengthAt     = 8
 	batchMagicAt      = 16
@@ -24,28 +26,37 @@ const (
 	batchPrefix = 12 // bytes that the length does not count
 
 	attributeCodec         = 0x07
-	attributeLogAppendTime = 0x08
-	attributeTransactional = 0x10
-	attributeControl       = 0x20
+	attributeLogAppendTime = 0x08 // the time of all records is when the broker had them
+	attributeTransactional = 0x10 // never taken: there are no transactions
+	attributeControl       = 0x20 // likewise: records that end one
 
-	leastRecordBytes = 7 // of the smallest record: length, attributes, two deltas, two lengths and a count
+	// leastRecordBytes are those of the smallest record: length, attributes, two deltas, two
+	// lengths and a count. By them a number of records is judged before it is believed.
+	leastRecordBytes = 7
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// batch is a record batch that a producer has sent.
+// batch is a record batch that a producer has sent. Offsets are not in it: the leader numbers
+// the records anew.
 type batch struct {
 	producerID int64 // -1: none
 	epoch      int16
 	sequence   int32
 	firstTime  int64
 	count      int
-	codec      int    // of records; codecNone once they are decompressed
+	codec      int    // of records as they were sent
 	records    []byte // as sent, until they are decompressed
 }
 
-// readBatch reads the one batch that a produce request has for a partition, and
-// checks everything but its records, which it does not decompress.
+// readBatch reads the one batch that a produce request has for a partition (more than one were
+// allowed only before format 2), and checks everything but its records, which it does not
+// decompress.
+//
+// The codes are those of Kafka, because clients differ by them: CORRUPT_MESSAGE is sent again,
+// INVALID_RECORD and INVALID_TIMESTAMP are final. The number of records has to agree with the
+// last offset in the batch, as producers never leave gaps: the sequence of an idempotent
+// producer's next batch is this one's plus the number of records.
 func readBatch(b []byte) (batch, int16) {
 	if len(b) < batchHeaderBytes {
 		return batch{}, errCorruptMessage
@@ -91,7 +102,8 @@ func readBatch(b []byte) (batch, int16) {
 	return out, errNone
 }
 
-// kafkaRecord is one record of a batch. Its bytes are those of the batch.
+// kafkaRecord is one record of a batch. Its bytes are those of the batch, and end with it. Null
+// and empty are different, for keys, values and headers.
 type kafkaRecord struct {
 	timeDelta  int64
 	key, value []byte // nil: null
@@ -99,12 +111,14 @@ type kafkaRecord struct {
 	nHeaders   int
 }
 
-// scanner reads what a batch consists of, until something is wrong.
+// scanner reads what a batch consists of, until something is wrong. Lengths are those that the
+// client claims, so each is compared with what is left.
 type scanner struct {
 	b   []byte
 	bad bool
 }
 
+// varint reads a number as records have it: zigzag, seven bits a byte, at most ten bytes.
 func (s *scanner) varint() int64 {
 	v, n := binary.Varint(s.b)
 	if n <= 0 {
@@ -115,7 +129,8 @@ func (s *scanner) varint() int64 {
 	return v
 }
 
-// bytes reads a length and as many bytes; nil where the length is -1.
+// bytes reads a length and as many bytes; nil where the length is -1. They have no room behind
+// them: whoever appended to them would write over what follows.
 func (s *scanner) bytes() []byte {
 	n := s.varint()
 	if s.bad || n < -1 || n > int64(len(s.b)) {
@@ -130,7 +145,9 @@ func (s *scanner) bytes() []byte {
 	return out
 }
 
-// record reads the next record, which is number i of its batch.
+// record reads the next record, which is number i of its batch. Everything in it is checked
+// here, headers too, so that whoever reads these again need not. A record has to fill the
+// length that it has of itself, or the next one would begin at the wrong place.
 func (s *scanner) record(i int) (r kafkaRecord) {
 	body := scanner{b: s.bytes()}
 	if s.bad || len(body.b) == 0 {

@@ -11,6 +11,10 @@ import (
 
 // batchWriter makes a record batch of records that are read. It is the sink of one
 // read of one partition.
+//
+// Batches are made anew by each read: the log has lines, in which those of producers are not to
+// be told apart any more. So a batch has no producer, no sequence, and as many records as the
+// answer has room for, wherever it was asked for: clients never get records before their offset.
 type batchWriter struct {
 	most      int     // bytes of lines that the read brings, about
 	buffer    *[]byte // where b comes from
@@ -24,7 +28,8 @@ type batchWriter struct {
 	headers   headerList
 }
 
-// Expect implements protocol.RecordSink. No record is longer here than its line.
+// Expect implements protocol.RecordSink. No record is longer here than its line, so that the
+// memory which the read takes for lines is enough for the batch, too.
 func (w *batchWriter) Expect(bytes int) {
 	if w.buffer == nil {
 		w.buffer = batchBuffers.Get().(*[]byte)
@@ -138,7 +143,8 @@ func appendField(dst, token []byte, content func(dst, token []byte) ([]byte, boo
 	return behindLength(dst, start)
 }
 
-// behindLength puts the length of what is from start on before it.
+// behindLength puts the length of what is from start on before it. The length takes one to five
+// bytes, which is not known before, so what follows is moved.
 func behindLength(dst []byte, start int) []byte {
 	n := len(dst) - start
 	var length [binary.MaxVarintLen64]byte
@@ -149,7 +155,8 @@ func behindLength(dst []byte, start int) []byte {
 	return dst
 }
 
-// size is how many bytes the batch has.
+// size is how many bytes the batch has, 0 as long as nothing was read: then Expect may have made
+// room, and an answer has no batch.
 func (w *batchWriter) size() int {
 	if w.count == 0 && !w.gap {
 		return 0
@@ -166,12 +173,15 @@ func (w *batchWriter) bytes() []byte {
 }
 
 // empty makes the batch one that stands for offsets that have no records any more, so
-// that clients go on behind them.
+// that clients go on behind them. Kafka's log cleaner leaves such batches as well; they know
+// from the last offset of a batch where to go on, not from its records.
 func (w *batchWriter) empty(from, to protocol.Offset) {
 	w.b = append(w.b[:0], make([]byte, batchHeaderBytes)...)
 	w.base, w.last, w.firstTime, w.maxTime, w.gap = from, to, -1, -1, true
 }
 
+// finish writes the header. The leader epoch is -1, for not known: with any other, 0 included,
+// clients would want to know whether the log was truncated behind their position (KIP-320).
 func (w *batchWriter) finish() []byte {
 	h := w.b
 	binary.BigEndian.PutUint64(h, uint64(w.base))

@@ -13,7 +13,7 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// The codecs of a batch.
+// The codecs of a batch, by their numbers in its attributes.
 const (
 	codecNone = iota
 	codecGzip
@@ -22,27 +22,32 @@ const (
 	codecZstd
 )
 
+// What may be wrong with a compressed batch. Only errNoRoom may pass: the client sends it again.
 var (
 	errTooLarge    = errors.New("the batch is larger than the limit when it is decompressed")
 	errCompression = errors.New("the batch cannot be decompressed")
 	errNoRoom      = errors.New("there is no memory for the batch")
 )
 
+// Decompressors hold up to megabytes of state, so they are used again, by all connections.
 var gzipReaders, lz4Readers, zstdReaders sync.Pool
 
 // maxZstdWindow bounds the window of a zstd frame, in bytes: what a reader keeps of
-// what it has read.
+// what it has read, as the frame itself demands. It is in no budget, and a client could ask for
+// gigabytes. Levels up to 19 need 8 MiB at most.
 const maxZstdWindow = 16 << 20
 
-// inflation is where a batch is decompressed.
+// inflation is where a batch is decompressed. Taken is never more than dst has room for: dst
+// grows only after the memory was taken.
 type inflation struct {
 	dst   []byte               // whose capacity is used
 	limit int                  // bytes that the batch may have
 	room  func(bytes int) bool // takes memory, before it is allocated
-	taken int                  // bytes that are taken already
+	taken int                  // bytes that are taken already, for earlier batches of the request, too
 }
 
-// grow makes room for n bytes more behind those that dst has.
+// grow makes room for n bytes more behind those that dst has. What was taken for the batch
+// before is used first.
 func (i *inflation) grow(n int) error {
 	need := len(i.dst) + n
 	if need > i.taken {
@@ -58,7 +63,8 @@ func (i *inflation) grow(n int) error {
 }
 
 // decompress returns the records of a batch. Errors: errTooLarge, errCompression,
-// errNoRoom.
+// errNoRoom. Nothing is believed of what the compressed form says of its size: it is read
+// until it ends, or goes beyond the limit.
 func decompress(codec int, src []byte, to *inflation) ([]byte, error) {
 	to.dst = to.dst[:0]
 	switch codec {
@@ -86,6 +92,7 @@ func decompress(codec int, src []byte, to *inflation) ([]byte, error) {
 		r, _ := zstdReaders.Get().(*zstd.Decoder)
 		if r == nil {
 			var err error
+			// One at a time, which needs no goroutines that would outlive a reader nobody uses.
 			if r, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxZstdWindow)); err != nil {
 				return nil, errCompression
 			}
@@ -99,12 +106,14 @@ func decompress(codec int, src []byte, to *inflation) ([]byte, error) {
 	return nil, errCompression
 }
 
-// read reads everything, of which the compressed form has n bytes.
+// read reads everything, of which the compressed form has n bytes. The room is doubled each
+// time that it is full; one byte beyond the limit shows that there would be more.
 func (i *inflation) read(r io.Reader, n int) ([]byte, error) {
 	for next := max(2*n, 4<<10, i.taken); ; next = len(i.dst) {
 		if err := i.grow(min(next, i.limit+1-len(i.dst))); err != nil {
 			return nil, err
 		}
+		// No reader is given more room than was taken, whatever the capacity of a used buffer.
 		for until := min(i.taken, i.limit+1); len(i.dst) < until; {
 			n, err := r.Read(i.dst[len(i.dst):until])
 			i.dst = i.dst[:len(i.dst)+n]
@@ -121,10 +130,12 @@ func (i *inflation) read(r io.Reader, n int) ([]byte, error) {
 }
 
 // snappyFraming begins what Java's snappy library writes: blocks with their lengths
-// in front, behind two versions.
+// in front, behind two versions. Most other clients write a single block without it; the number
+// of the codec is the same.
 var snappyFraming = []byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
 
-// unsnap decodes one block, or a sequence of blocks in Java's framing.
+// unsnap decodes one block, or a sequence of blocks in Java's framing. The two versions in front,
+// which have always been 1, are not looked at.
 func (i *inflation) unsnap(src []byte) ([]byte, error) {
 	if !bytes.HasPrefix(src, snappyFraming) {
 		if err := i.snapped(src); err != nil {
@@ -152,7 +163,8 @@ func (i *inflation) unsnap(src []byte) ([]byte, error) {
 	return i.dst, nil
 }
 
-// snapped decodes one block behind what is there.
+// snapped decodes one block behind what is there. A block says how large it becomes; that is
+// compared with the limit, and taken, before it is decoded.
 func (i *inflation) snapped(block []byte) error {
 	n, err := snappy.DecodedLen(block)
 	switch {

@@ -13,7 +13,8 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// zstdFetch is the first version of Fetch whose clients know zstd.
+// zstdFetch is the first version of Fetch whose clients know zstd (KIP-110). Older ones get
+// batches as they are; Kafka refuses them.
 const zstdFetch = 10
 
 // codecs are the codecs of answers by their names in the configuration.
@@ -28,9 +29,11 @@ func codecOf(name string) (int, error) {
 	return codec, nil
 }
 
+// Compressors hold hundreds of kilobytes of state, so they are used again.
 var gzipWriters, lz4Writers sync.Pool
 
-// zstdWriter compresses for all connections; what it needs for one batch it uses again.
+// zstdWriter compresses for all connections, at the same time; what it needs for one batch it
+// uses again. It is made when the first batch needs it.
 var zstdWriter = sync.OnceValue(func() *zstd.Encoder {
 	w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithLowerEncoderMem(true))
 	if err != nil {
@@ -40,7 +43,8 @@ var zstdWriter = sync.OnceValue(func() *zstd.Encoder {
 })
 
 // compress appends a batch to dst with its records compressed, and reports whether it is
-// smaller so.
+// smaller so. The header stays uncompressed: clients see by its attributes, batch by batch,
+// whether there is anything to decompress.
 func compress(codec int, dst, batch []byte) (out []byte, smaller bool) {
 	start := len(dst)
 	dst = append(dst, batch[:batchHeaderBytes]...)
@@ -73,7 +77,8 @@ func compress(codec int, dst, batch []byte) (out []byte, smaller bool) {
 	return dst, true
 }
 
-// written appends what a compressor makes of src. It writes to memory, which does not fail.
+// written appends what a compressor makes of src. It writes to memory, which does not fail. Close
+// ends the stream; a compressor that was closed is as good as new after Reset.
 func written[W interface {
 	io.WriteCloser
 	Reset(io.Writer)
@@ -87,7 +92,8 @@ func written[W interface {
 }
 
 // deflated is the batch as a client gets it by that version of Fetch: compressed if the
-// server is to, and it is smaller so.
+// server is to, and it is smaller so. Of the two buffers one goes back to the pool; the answer
+// stays counted with the size that it had before.
 func (s *Server) deflated(w *batchWriter, version int16) []byte {
 	b := w.bytes()
 	if s.codec == codecNone || w.count == 0 || s.codec == codecZstd && version < zstdFetch {
