@@ -6,13 +6,21 @@ import (
 	"ottla/protocol"
 )
 
-// commitPart is a partition of a commit, and where its code goes.
+// commitPart is a partition of a commit, and where its code goes: into the answer, which is made
+// before the commit.
 type commitPart struct {
 	commit protocol.OffsetCommit
 	code   *int16
 }
 
-// offsetCommit commits offsets, those of partitions that exist.
+// offsetCommit commits offsets, those of partitions that exist. These are committed together, or
+// not at all, and so have one code. It is answered when a majority has them on disk.
+//
+// A topic that was deleted has UNKNOWN_TOPIC_OR_PARTITION, and does not keep the others from being
+// committed: else a consumer of many topics could not commit until it has noticed. An offset is
+// not compared with the partition's end, as with Kafka: the client may know of a newer one than
+// this node. The retention time of versions below 5 is not looked at: all groups have the
+// server's.
 func (h *groupHandlers) offsetCommit(req *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
 	resp := answerTo[*kmsg.OffsetCommitResponse](req)
 	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))
@@ -49,6 +57,10 @@ func (h *groupHandlers) offsetCommit(req *kmsg.OffsetCommitRequest) *kmsg.Offset
 	return resp
 }
 
+// commit asks the group to commit. Who commits without being a member, by assigning partitions to
+// itself, sends no id and generation -1, which is taken while the group has no members. Where
+// nobody knows what became of it the code is REQUEST_TIMED_OUT: the client commits again, which
+// does no harm.
 func (h *groupHandlers) commit(req *kmsg.OffsetCommitRequest, parts []commitPart) int16 {
 	offsets := make([]protocol.OffsetCommit, len(parts))
 	for i := range parts {
@@ -61,14 +73,17 @@ func (h *groupHandlers) commit(req *kmsg.OffsetCommitRequest, parts []commitPart
 		return code
 	case err.Outcome == protocol.OutcomeUnknown:
 		return errRequestTimedOut
-	case err.Code == protocol.CodeTopicNotFound, err.Code == protocol.CodeUnknownPartition: // deleted meanwhile
+	// Deleted meanwhile. The others were not committed, and are when the client asks again.
+	case err.Code == protocol.CodeTopicNotFound, err.Code == protocol.CodeUnknownPartition:
 		return errUnknownTopicOrPartition
 	}
 	return memberError(err)
 }
 
 // offsetFetch reads committed offsets: of the partitions that are named, or of all. A
-// group that is not known has none, which is no error.
+// group that is not known has none, which is no error: each new group begins so. From version 8
+// on there are several groups in a request (KIP-709); those below are answered as if there was
+// one. That offsets be stable (version 7, KIP-447) is always so, without transactions.
 func (h *groupHandlers) offsetFetch(req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
 	resp := answerTo[*kmsg.OffsetFetchResponse](req)
 	if req.Version >= 8 {
@@ -101,6 +116,9 @@ func (h *groupHandlers) offsetFetch(req *kmsg.OffsetFetchRequest) *kmsg.OffsetFe
 	return resp
 }
 
+// groupOffsets reads the offsets of one group. Versions below 2 have no code for a group, so each
+// partition has it as well: clients must not take -1 beside an error for "none", upon which they
+// would begin where auto.offset.reset says.
 func (h *groupHandlers) groupOffsets(req *kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
 	out := kmsg.NewOffsetFetchResponseGroup()
 	out.Group, out.Topics = req.Group, []kmsg.OffsetFetchResponseGroupTopic{}
@@ -140,7 +158,8 @@ func (h *groupHandlers) groupOffsets(req *kmsg.OffsetFetchRequestGroup) kmsg.Off
 	return out
 }
 
-// committedAt is the offset of a partition; -1 where there is none.
+// committedAt is the offset of a partition; -1 where there is none, with metadata that is empty and
+// not null. The leader epoch of a commit is not kept.
 func committedAt(partition int32, row *protocol.OffsetInfo, code int16) kmsg.OffsetFetchResponseGroupTopicPartition {
 	p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
 	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata, p.ErrorCode = partition, -1, -1, new(string), code
@@ -150,7 +169,8 @@ func committedAt(partition int32, row *protocol.OffsetInfo, code int16) kmsg.Off
 	return p
 }
 
-// offsetDelete removes committed offsets.
+// offsetDelete removes committed offsets (KIP-496). It does so while the group has no members only,
+// so all partitions have the same code: Kafka would do it for topics that no member reads.
 func (h *groupHandlers) offsetDelete(req *kmsg.OffsetDeleteRequest) *kmsg.OffsetDeleteResponse {
 	resp := answerTo[*kmsg.OffsetDeleteResponse](req)
 	var partitions []protocol.TopicPartition

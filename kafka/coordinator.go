@@ -11,16 +11,23 @@ import (
 	"ottla/protocol"
 )
 
-// Any node answers for any group, so a client's coordinator is the node that it asks.
+// Any node answers for any group, so a client's coordinator is the node that it asks. That one
+// asks the group's real coordinator, the leader of its partition of __consumer_offsets. When that
+// moves clients need not look for it: all members join again, because the new one knows none.
 
-// groupHandlers answer members of groups, and who asks about groups.
+// groupHandlers answer members of groups, and who asks about groups. Who is a member, and what
+// it may do in which generation, is decided in actors/classic; here it is only translated.
 type groupHandlers struct {
 	*caller
 	*socket
 	memory *memory
 }
 
-// groupError is Kafka's code for a group whose coordinator could not be asked.
+// groupError is Kafka's code for a group whose coordinator could not be asked. What may pass is
+// COORDINATOR_LOAD_IN_PROGRESS, upon which clients ask here again after a pause, or
+// NOT_COORDINATOR, upon which they look for the coordinator anew, and perhaps come by another
+// node. It is NOT_COORDINATOR also where nobody knows whether it was done, unless the caller knows
+// better: to ask a second time does no harm.
 func groupError(err *protocol.Error) int16 {
 	if err == nil {
 		return errNone
@@ -43,7 +50,12 @@ func groupError(err *protocol.Error) int16 {
 }
 
 // long runs what may take long, and gives it up when the server ends, the client leaves,
-// or its token ends.
+// or its token ends. What is asked cannot be called back: its goroutine goes on until the
+// coordinator answers, or has given up those who do not come, and nobody reads the answer. So ask
+// must not use what is of the request's memory, and the member stays one until its session ends.
+//
+// Whether the client leaves is seen by reading from the connection, which is otherwise not read
+// now. Of who has sent the next request already it cannot be seen; clients wait for the answer.
 func long[T any](h *groupHandlers, ask func() (T, *protocol.Error)) (T, *protocol.Error) {
 	type result struct {
 		v   T
@@ -85,7 +97,9 @@ func orNull(s string) *string {
 	return &s
 }
 
-// newMemberID makes the id of a member, which begins with how its client calls itself.
+// newMemberID makes the id of a member, which begins with how its client calls itself, as Kafka's
+// do: people look for that in lists of members. It cannot be guessed, because whoever knows the
+// id may commit and leave for the member.
 func newMemberID(client string) string {
 	var b [16]byte
 	if _, err := rand.Read(b[:]); err != nil {
@@ -97,6 +111,19 @@ func newMemberID(client string) string {
 	return strings.ToValidUTF8(client, "") + "-" + hex.EncodeToString(b[:])
 }
 
+// joinGroup asks to be a member, and answers when all others have joined as well, or have been
+// given up: that takes up to the longest rebalance time-out of the members, and longestRebalance
+// at most. What members say of themselves is copied and counted meanwhile, the rest of the
+// request is given back.
+//
+// By versions: 0 has no time-out for the rebalance, for which the session's stands, or the group
+// would never be complete; from 4 on a new member gets an id first, and joins again with it
+// (KIP-394), but not a static one (KIP-345), which is known by its instance; from 7 on protocols
+// that are not there are null (KIP-559); from 9 on a static leader may be told to leave the
+// assignment as it is (KIP-814).
+//
+// Where nobody knows whether the join has had an effect the code is REBALANCE_IN_PROGRESS: the
+// client joins again, and what it may have left behind expires.
 func (h *groupHandlers) joinGroup(req *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse {
 	resp := answerTo[*kmsg.JoinGroupResponse](req)
 	resp.Generation, resp.Protocol, resp.Members = -1, new(string), []kmsg.JoinGroupResponseMember{}
@@ -148,6 +175,7 @@ func (h *groupHandlers) joinGroup(req *kmsg.JoinGroupRequest) *kmsg.JoinGroupRes
 	return resp
 }
 
+// orEmpty is never nil: many fields of bytes may not be null.
 func orEmpty(b []byte) []byte {
 	if b == nil {
 		return []byte{}
@@ -155,6 +183,10 @@ func orEmpty(b []byte) []byte {
 	return b
 }
 
+// syncGroup asks for a member's assignment, and waits for the leader to bring those of all in the
+// same request of its own. A member without a share gets an assignment that says so, if the group
+// is one of consumers: franz-go and others cannot read nothing at all. What other protocols
+// (Connect's) mean by their bytes is not known here.
 func (h *groupHandlers) syncGroup(req *kmsg.SyncGroupRequest) *kmsg.SyncGroupResponse {
 	resp := answerTo[*kmsg.SyncGroupResponse](req)
 	resp.MemberAssignment = []byte{}
@@ -182,13 +214,13 @@ func (h *groupHandlers) syncGroup(req *kmsg.SyncGroupRequest) *kmsg.SyncGroupRes
 	resp.MemberAssignment = orEmpty(synced.Assignment)
 	if synced.Code == errNone && len(synced.Assignment) == 0 && synced.ProtocolType == consumerProtocol {
 		none := kmsg.NewConsumerMemberAssignment()
-		resp.MemberAssignment = none.AppendTo(nil) // some clients cannot read nothing at all
+		resp.MemberAssignment = none.AppendTo(nil)
 	}
 	return resp
 }
 
 // memberError is the code for a member whose group is not known, or whose coordinator
-// could not be asked.
+// could not be asked. UNKNOWN_MEMBER_ID has it join again as a new one.
 func memberError(err *protocol.Error) int16 {
 	if err != nil && err.Code == protocol.CodeGroupNotFound {
 		return errUnknownMemberID
@@ -198,6 +230,8 @@ func memberError(err *protocol.Error) int16 {
 
 const consumerProtocol = "consumer"
 
+// heartbeat is a member's sign of life, by which it also learns that others join or leave, and
+// that it has to join again (REBALANCE_IN_PROGRESS).
 func (h *groupHandlers) heartbeat(req *kmsg.HeartbeatRequest) *kmsg.HeartbeatResponse {
 	resp := answerTo[*kmsg.HeartbeatResponse](req)
 	code, err := h.view(protocol.RightRead).HeartbeatClassic(h.srv.o.Cluster, req.Group,
@@ -208,6 +242,9 @@ func (h *groupHandlers) heartbeat(req *kmsg.HeartbeatRequest) *kmsg.HeartbeatRes
 	return resp
 }
 
+// leaveGroup removes members: one below version 3, whose code is that of the answer, and any
+// number from there on (KIP-345), each with a code of its own. Tools remove static members so,
+// by their instances.
 func (h *groupHandlers) leaveGroup(req *kmsg.LeaveGroupRequest) *kmsg.LeaveGroupResponse {
 	resp := answerTo[*kmsg.LeaveGroupResponse](req)
 	members := req.Members

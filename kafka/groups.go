@@ -10,9 +10,15 @@ import (
 	"ottla/protocol"
 )
 
-// kafkaStates are the states of groups as Kafka names them.
+// Groups of either protocol are shown, those with consumers of HTTP as if they spoke Kafka's: what
+// tools ask for is mostly who reads what, and how far. Lag is not asked for here; tools take it
+// from OffsetFetch and ListOffsets.
+
+// kafkaStates are the states of groups as Kafka names them. Tools compare them as text.
 var kafkaStates = map[string]string{"stable": "Stable", "rebalancing": "PreparingRebalance", "empty": "Empty"}
 
+// listGroups lists the groups that the client may see. All are classic ones, also in the filters by
+// state (KIP-518) and by type (KIP-848), which do not care for capitals.
 func (h *groupHandlers) listGroups(req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
 	resp := answerTo[*kmsg.ListGroupsResponse](req)
 	groups, err := h.view(protocol.RightRead).Groups(h.srv.o.Cluster)
@@ -34,7 +40,8 @@ func (h *groupHandlers) listGroups(req *kmsg.ListGroupsRequest) *kmsg.ListGroups
 	return resp
 }
 
-// protocolType is what a group's members are: consumers, if nobody says otherwise.
+// protocolType is what a group's members are: consumers, if nobody says otherwise. Tools leave out
+// groups of another type.
 func protocolType(g *protocol.GroupInfo) string {
 	if g.ProtocolType != "" {
 		return g.ProtocolType
@@ -42,24 +49,25 @@ func protocolType(g *protocol.GroupInfo) string {
 	return consumerProtocol
 }
 
+// describeGroups says who is in groups. A group that is not there is Dead, and no error, up to
+// version 5, as with Kafka: tools take it for one that has ended.
 func (h *groupHandlers) describeGroups(req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsResponse {
 	resp := answerTo[*kmsg.DescribeGroupsResponse](req)
 	for _, name := range req.Groups {
-		resp.Groups = append(resp.Groups, h.describeGroup(name, req.Version))
+		resp.Groups = append(resp.Groups, h.describeGroup(name))
 	}
 	return resp
 }
 
-func (h *groupHandlers) describeGroup(name string, version int16) kmsg.DescribeGroupsResponseGroup {
+// describeGroup asks twice: which kind the group is, and, of Kafka's members, its coordinator, which
+// alone knows what they say of themselves.
+func (h *groupHandlers) describeGroup(name string) kmsg.DescribeGroupsResponseGroup {
 	o := kmsg.NewDescribeGroupsResponseGroup()
 	o.Group, o.Members = name, []kmsg.DescribeGroupsResponseGroupMember{}
 	b := h.view(protocol.RightRead)
 	info, err := b.Group(h.srv.o.Cluster, name)
 	if err != nil && err.Code == protocol.CodeGroupNotFound {
 		o.State = "Dead"
-		if version >= 6 {
-			o.ErrorCode, o.ErrorMessage = errGroupIDNotFound, &err.Message
-		}
 		return o
 	}
 	if err == nil && info.Protocol == "kafka" {
@@ -78,11 +86,13 @@ func (h *groupHandlers) describeGroup(name string, version int16) kmsg.DescribeG
 		o.Members = append(o.Members, asKafkaMember(&info.Members[i]))
 	}
 	if len(info.Members) > 0 {
-		o.Protocol = "ottla"
+		o.Protocol = "ottla" // no assignor of Kafka's: the server assigns
 	}
 	return o
 }
 
+// describeClassic shows a group as its coordinator has it. Metadata and assignments are the members'
+// own bytes, which tools read by the protocol's name.
 func describeClassic(o *kmsg.DescribeGroupsResponseGroup, g *protocol.ClassicGroupInfo) {
 	o.State, o.ProtocolType, o.Protocol = g.State, g.ProtocolType, g.Protocol
 	for i := range g.Members {
@@ -95,7 +105,8 @@ func describeClassic(o *kmsg.DescribeGroupsResponseGroup, g *protocol.ClassicGro
 }
 
 // asKafkaMember shows a consumer of HTTP as if it spoke Kafka's protocol, so that tools
-// show what it has.
+// show what it has. Its id begins with "consumer-", and nobody can act by it: requests of Kafka's
+// members are refused in such a group.
 func asKafkaMember(m *protocol.MemberInfo) kmsg.DescribeGroupsResponseGroupMember {
 	d := kmsg.NewDescribeGroupsResponseGroupMember()
 	d.MemberID = "consumer-" + strconv.FormatInt(int64(m.ConsumerID), 10)
@@ -115,6 +126,7 @@ func asKafkaMember(m *protocol.MemberInfo) kmsg.DescribeGroupsResponseGroupMembe
 	return d
 }
 
+// deleteGroups deletes groups that have no members, one by one; from others it gets NON_EMPTY_GROUP.
 func (h *groupHandlers) deleteGroups(req *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsResponse {
 	resp := answerTo[*kmsg.DeleteGroupsResponse](req)
 	for _, name := range req.Groups {
