@@ -8,14 +8,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// audited is what a change was asked for, and the code that it was answered with.
+// audited is what a change was asked for, and the code that it was answered with. It is taken from
+// the answer, so that every change has a line, whichever way it was refused.
 type audited struct {
 	name string
 	code int16
 }
 
 // audit writes a line for each change that a request has asked for, like those of HTTP:
-// the method is KAFKA, the path the request's name and what it is about.
+// the method is KAFKA, the path the request's name and what it is about. It is written before
+// the answer is sent, and may block: what a client has been told is in the audit.
 func (c *conn) audit(req kmsg.Request, resp kmsg.Response) {
 	if c.srv.o.Audit == nil {
 		return

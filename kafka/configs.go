@@ -9,7 +9,8 @@ import (
 	"ottla/protocol"
 )
 
-// topicConfig is a setting of a topic under Kafka's name.
+// topicConfig is a setting of a topic under Kafka's name. What can be set can be shown and reset,
+// too; what has no effect is shown as what the server does, whatever was sent.
 type topicConfig struct {
 	name string
 	kind kmsg.ConfigType
@@ -23,7 +24,9 @@ type topicConfig struct {
 }
 
 // topicConfigs are all settings that topics of Kafka have. Those that Ottla does not
-// have show what it does.
+// have show what it does, and are taken with any value: tools send settings of Kafka's with each
+// topic, and refusing them would keep those from working. What Kafka does not have either is
+// refused, because it is a slip of the pen.
 var topicConfigs = []topicConfig{
 	{"cleanup.policy", kmsg.ConfigTypeList, func(s *protocol.TopicSpec, v string) bool {
 		s.CleanupPolicy = &v
@@ -66,7 +69,8 @@ var topicConfigs = []topicConfig{
 	{"unclean.leader.election.enable", kmsg.ConfigTypeBoolean, nil, always("false"), 0},
 }
 
-// topicConfigTexts say what the settings do that can be set.
+// topicConfigTexts say what the settings do that can be set, as tools and consoles show them to
+// people; those of the others all say that they have no effect.
 var topicConfigTexts = map[string]string{
 	"cleanup.policy":      "What becomes of old records: delete removes segments by age and size, compact keeps the newest record of each key. Not both.",
 	"retention.ms":        "How long records are kept at least, in milliseconds; -1: for ever.",
@@ -82,6 +86,8 @@ func always(value string) func(*protocol.TopicInfo) string {
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
 
+// setInt64 makes a set of a whole number that is not below the least. Kafka has -1 for no limit; other
+// negative numbers are slips.
 func setInt64(put func(*protocol.TopicSpec, *int64), least int64) func(*protocol.TopicSpec, string) bool {
 	return func(s *protocol.TopicSpec, value string) bool {
 		n, err := strconv.ParseInt(value, 10, 64)
@@ -94,7 +100,8 @@ func setInt64(put func(*protocol.TopicSpec, *int64), least int64) func(*protocol
 }
 
 // applyConfig puts a setting into a spec. It returns what is wrong with it, "" if
-// nothing is.
+// nothing is. Only what a spec cannot say is found here; ranges are those of the cluster, which
+// refuses what is beyond them when the topic is made or changed.
 func (o *Options) applyConfig(s *protocol.TopicSpec, name string, value *string) (wrong string) {
 	i := slices.IndexFunc(topicConfigs, func(c topicConfig) bool { return c.name == name })
 	switch {
@@ -111,7 +118,8 @@ func (o *Options) applyConfig(s *protocol.TopicSpec, name string, value *string)
 }
 
 // changeConfig is applyConfig for one change, which may also be that the setting becomes
-// the default again. It returns what is wrong with it.
+// the default again. It returns what is wrong with it. Appending (KIP-339) would only be of use
+// for a list, and the one list that has an effect, cleanup.policy, has one entry here.
 func (o *Options) changeConfig(s *protocol.TopicSpec, c *kmsg.IncrementalAlterConfigsRequestResourceConfig) (wrong string) {
 	switch c.Op {
 	case kmsg.IncrementalAlterConfigOpSet:
@@ -127,7 +135,8 @@ func (o *Options) changeConfig(s *protocol.TopicSpec, c *kmsg.IncrementalAlterCo
 	return "a setting can be set or deleted; it cannot be appended to or subtracted from"
 }
 
-// describeConfigs lists the settings of topics and of the brokers.
+// describeConfigs lists the settings of topics and of the brokers: all, or those that are named. All
+// brokers have the same, whichever is asked for, as they are one server's.
 func (h *topicHandlers) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
 	resp := answerTo[*kmsg.DescribeConfigsResponse](req)
 	for i := range req.Resources {
@@ -148,8 +157,9 @@ func (h *topicHandlers) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.
 	return resp
 }
 
-// describeBrokerConfigs lists the limits that clients may want to know; they are set in
-// the server's own configuration.
+// describeBrokerConfigs lists the limits that clients may want to know, under the names of Kafka's
+// that mean about the same; they are set in the server's own configuration, and so are read-only.
+// Clients that fit their batches to message.max.bytes are never refused for their size.
 func (o *Options) describeBrokerConfigs(out *kmsg.DescribeConfigsResponseResource, names []string, documented bool) {
 	for _, c := range []struct {
 		name  string
@@ -175,6 +185,10 @@ func (o *Options) describeBrokerConfigs(out *kmsg.DescribeConfigsResponseResourc
 	}
 }
 
+// describeTopicConfigs lists a topic's settings. Those that can be set are shown as set for the topic,
+// also where the value is the cluster's default: which of the two it is, is not kept apart. Tools
+// that copy topics take those that are no defaults, and so all of these. Texts are asked for from
+// version 3 on (KIP-569).
 func (h *topicHandlers) describeTopicConfigs(out *kmsg.DescribeConfigsResponseResource, names []string, documented bool) {
 	info, err := h.seeing(out.ResourceName).Topic(h.srv.o.Cluster, out.ResourceName)
 	if err != nil {
@@ -205,7 +219,8 @@ func (h *topicHandlers) describeTopicConfigs(out *kmsg.DescribeConfigsResponseRe
 	}
 }
 
-// incrementalAlterConfigs changes settings of topics one by one.
+// incrementalAlterConfigs changes settings of topics one by one (KIP-339): what is not named stays.
+// A topic's changes are made together or not at all.
 func (h *topicHandlers) incrementalAlterConfigs(req *kmsg.IncrementalAlterConfigsRequest) *kmsg.IncrementalAlterConfigsResponse {
 	resp := answerTo[*kmsg.IncrementalAlterConfigsResponse](req)
 	for i := range req.Resources {
@@ -226,7 +241,7 @@ func (h *topicHandlers) incrementalAlterConfigs(req *kmsg.IncrementalAlterConfig
 }
 
 // alterConfigs changes settings of topics; those that are not named become the default
-// again.
+// again. That is what the older request has always meant, and why Kafka has a newer one.
 func (h *topicHandlers) alterConfigs(req *kmsg.AlterConfigsRequest) *kmsg.AlterConfigsResponse {
 	resp := answerTo[*kmsg.AlterConfigsResponse](req)
 	for i := range req.Resources {
@@ -235,6 +250,7 @@ func (h *topicHandlers) alterConfigs(req *kmsg.AlterConfigsRequest) *kmsg.AlterC
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
 		spec := &protocol.TopicSpec{Name: r.ResourceName, Cluster: h.srv.o.Cluster}
 		wrong := ""
+		// What is named as well keeps the value that is sent: resets come first (catalog).
 		for j := range topicConfigs {
 			spec.Reset |= topicConfigs[j].reset
 		}
@@ -249,6 +265,9 @@ func (h *topicHandlers) alterConfigs(req *kmsg.AlterConfigsRequest) *kmsg.AlterC
 	return resp
 }
 
+// alterTopic changes a topic's settings in one step. A change that is only to be validated, or has no
+// effect, asks whether there is such a topic, and whether the client may change it; ranges of
+// values are not looked at then. The request has no time-out of its own, so it is the server's.
 func (h *topicHandlers) alterTopic(kind kmsg.ConfigResourceType, spec *protocol.TopicSpec, wrong string, validateOnly bool) (int16, *string) {
 	if kind != kmsg.ConfigResourceTypeTopic {
 		text := "only topics have settings that can be changed"

@@ -8,7 +8,8 @@ import (
 	"ottla/protocol"
 )
 
-// preferredElection is the type of an election that makes the first replica the leader.
+// preferredElection is the type of an election that makes the first replica the leader; the other
+// one makes any that is there, in sync or not. Version 0 knows only the first.
 const preferredElection = 0
 
 // electLeaders says what becomes of the leaders of partitions. There is nothing to start:
@@ -44,7 +45,9 @@ func (h *topicHandlers) electLeaders(req *kmsg.ElectLeadersRequest) *kmsg.ElectL
 	return resp
 }
 
-// election is how the election of a partition's leader ends.
+// election is how the election of a partition's leader ends. ELECTION_NOT_NEEDED is no failure to
+// Kafka's tools, which count such partitions apart. Replicas that lack records are never made
+// leaders, whatever kind of election (KIP-460) is asked for.
 func election(p *protocol.PartitionInfo, preferred bool) (code int16, why string) {
 	switch leader := p.LeaderBrokerID; {
 	case leader == nil && preferred:

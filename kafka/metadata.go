@@ -13,12 +13,16 @@ import (
 	"ottla/protocol"
 )
 
-// clusterHandlers tell which nodes and topics there are.
+// clusterHandlers tell which nodes and topics there are. What they say is what this process knows
+// at the moment, and may be stale when it arrives: clients ask again upon an error, and every few
+// minutes. It is never wrong in a way that matters, because any node serves any partition.
 type clusterHandlers struct {
 	*caller
 	*socket
 }
 
+// clusterID is the id of the cluster, by which clients can notice that they have come to another
+// one. Topics' ids begin with it, so it is noted for them on the way.
 func (s *Server) clusterID() (string, *protocol.Error) {
 	clusters, err := s.b.Clusters()
 	if err != nil {
@@ -40,7 +44,9 @@ type address struct {
 }
 
 // nodes are the nodes that clients may reach, by id: the brokers whose ports are open
-// or, in a fleet, the nodes that are not away. The client's own is always among them.
+// or, in a fleet, the nodes that are not away. The client's own is always among them, also while
+// nothing is heard of the others: Java's clients ignore an answer without nodes, and the topics
+// in it.
 func (h *clusterHandlers) nodes() map[int32]address {
 	if !h.srv.o.Fleet {
 		return h.srv.ports(h.hostFor())
@@ -62,7 +68,8 @@ func (h *clusterHandlers) nodes() map[int32]address {
 	return found
 }
 
-// ports are the nodes whose ports this process has open.
+// ports are the nodes whose ports this process has open: one for each broker that runs, or this
+// node as a whole. It is empty before a node of a fleet knows its number.
 func (s *Server) ports(host string) map[int32]address {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +85,8 @@ func (s *Server) ports(host string) map[int32]address {
 	return ports
 }
 
-// hostFor is by which name a client is told to come.
+// hostFor is by which name a client is told to come: after its first request it uses no other. So
+// where the server listens at all addresses it is the one by which the client has reached it.
 func (h *clusterHandlers) hostFor() string {
 	if h.srv.o.Host != "" {
 		return h.srv.o.Host
@@ -95,6 +103,11 @@ func (h *clusterHandlers) hostFor() string {
 }
 
 // metadata says which nodes there are, and which topics with which leaders.
+//
+// The controller, to which clients send changes, is the first node; any would do, and it has to
+// be one of those that are listed. No topics are all of them in version 0, and none from 1 on,
+// where null is all. Up to version 3 a topic that is missing is always made, if the client may do
+// that; then the client says whether it is to be (a consumer may not want it).
 func (h *clusterHandlers) metadata(req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
 	resp := answerTo[*kmsg.MetadataResponse](req)
 	nodes := h.nodes()
@@ -147,6 +160,9 @@ func (h *clusterHandlers) allTopics(resp *kmsg.MetadataResponse, nodes map[int32
 	}
 }
 
+// topicMetadata describes a topic by its name, or by its id (KIP-516, version 12), under which none
+// is made. Whoever may do anything with a topic may know what it is like. What may pass is
+// LEADER_NOT_AVAILABLE here, which is the code that clients wait for with this request.
 func (h *clusterHandlers) topicMetadata(asked *kmsg.MetadataRequestTopic, create bool, nodes map[int32]address) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.TopicID, out.Partitions = asked.Topic, asked.TopicID, []kmsg.MetadataResponseTopicPartition{}
@@ -183,7 +199,12 @@ func (h *clusterHandlers) topicMetadata(asked *kmsg.MetadataRequestTopic, create
 }
 
 // describe is a topic as clients see it. What a broker leads whose port is not open is
-// led by any other for them.
+// led by any other for them: they go nowhere but to the leader, and that one asks the real one.
+//
+// The leader epoch is -1, for not known: a wrong one, 0 included, has Java's clients drop a
+// partition as outdated. A partition without a leader has a code of its own, and does not hide
+// the others. Offline is a replica whose node cannot be reached, whether it runs or not. In a
+// fleet two replicas may be at one node, which is then listed twice.
 func (h *clusterHandlers) describe(t *protocol.TopicInfo, nodes map[int32]address) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
 	out.Topic, out.IsInternal = &t.Name, protocol.IsInternalTopic(t.Name)
@@ -213,7 +234,8 @@ func (h *clusterHandlers) describe(t *protocol.TopicInfo, nodes map[int32]addres
 // places says which node runs a broker; nil where each broker is a node of its own.
 type places map[int]int32
 
-// places asks which nodes of a fleet run the brokers.
+// places asks which nodes of a fleet run the brokers. A broker whose node is not known counts as one
+// of this node, which asks it as soon as it knows where it is.
 func (h *clusterHandlers) places() places {
 	if !h.srv.o.Fleet {
 		return nil
@@ -246,7 +268,7 @@ func (p places) all(brokers []int) []int32 {
 	return out
 }
 
-// describeCluster says which nodes there are.
+// describeCluster says which nodes there are (KIP-700), as metadata does.
 func (h *clusterHandlers) describeCluster(req *kmsg.DescribeClusterRequest) *kmsg.DescribeClusterResponse {
 	resp := answerTo[*kmsg.DescribeClusterResponse](req)
 	resp.ClusterID, _ = h.srv.clusterID()
@@ -263,11 +285,16 @@ func (h *clusterHandlers) describeCluster(req *kmsg.DescribeClusterRequest) *kms
 }
 
 const (
-	coordinatorOfGroup = 0
+	coordinatorOfGroup = 0               // else it is that of transactions (1) or of share groups (2)
 	longestRebalance   = 5 * time.Minute // that an assignment is waited for
 	maxProtocols       = 64              // that a member may know; clients know one or two
 )
 
+// findCoordinator sends clients of groups back to where they are (see groupHandlers), under the id
+// and address by which metadata lists that node: some have a connection to the coordinator apart
+// from that to the node, and open it by what is said here. From version 4 on it is asked for
+// several groups at a time (KIP-699), each with a code. A coordinator of transactions is refused
+// with a final code, or producers would look for it for ever.
 func (h *clusterHandlers) findCoordinator(req *kmsg.FindCoordinatorRequest) *kmsg.FindCoordinatorResponse {
 	resp := answerTo[*kmsg.FindCoordinatorResponse](req)
 	node, host, port := h.here()
@@ -298,7 +325,8 @@ func (h *clusterHandlers) findCoordinator(req *kmsg.FindCoordinatorRequest) *kms
 	return resp
 }
 
-// here is the node that the client is connected to.
+// here is the node that the client is connected to, by the port that it has come to: the server's
+// own also where ports are forwarded. One that is just being closed is none of the open ones.
 func (h *clusterHandlers) here() (node int32, host string, port int32) {
 	ports := h.srv.ports(h.hostFor())
 	local, ok := h.nc.LocalAddr().(*net.TCPAddr)

@@ -79,7 +79,7 @@ func (s *Server) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.seconds, m.errors, m.in, m.out, m.stalled, m.slow, m.open, m.limit}
 }
 
-// done counts a request that was answered.
+// done counts a request that was answered, also one whose answer its client did not take.
 func (m *apiMetrics) done(began time.Time, in, out int) {
 	m.seconds.Observe(time.Since(began).Seconds())
 	m.in.Add(float64(in))

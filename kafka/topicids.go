@@ -8,8 +8,13 @@ import (
 	"ottla/protocol"
 )
 
-// topicIDs are the ids by which clients know topics: the cluster's and the topic's,
-// eight bytes each. A topic that is made again has another one.
+// topicIDs are the ids by which clients know topics (KIP-516): the cluster's and the topic's,
+// eight bytes each. A topic that is made again has another one, so that a client which has not
+// noticed does not read on in it where it was in the old one.
+//
+// Names is what was known at the last look, and may be stale: whoever finds a topic by it asks
+// whether the topic has that id still (is). It is shared by all clients, so only what the server
+// itself, or who may see everything, has seen goes in.
 type topicIDs struct {
 	mu      sync.Mutex
 	cluster [8]byte

@@ -8,9 +8,14 @@ import (
 	"ottla/protocol"
 )
 
-// topicHandlers make, change and describe topics.
+// topicHandlers make, change and describe topics. Any node takes changes: it hands them to the
+// cluster's metadata, and answers when they are committed, so there is no controller to look for.
+// A change that is given up, because its time is over, may still happen (REQUEST_TIMED_OUT).
 type topicHandlers struct{ *caller }
 
+// createTopics makes topics, one after the other. A name that comes twice is refused, once, and
+// neither is made: they may differ. The time-out is for each, so a request for many may take
+// longer than that; a client that has left ends it.
 func (h *topicHandlers) createTopics(req *kmsg.CreateTopicsRequest) *kmsg.CreateTopicsResponse {
 	resp := answerTo[*kmsg.CreateTopicsResponse](req)
 	named := map[string]int{}
@@ -18,8 +23,10 @@ func (h *topicHandlers) createTopics(req *kmsg.CreateTopicsRequest) *kmsg.Create
 		named[req.Topics[i].Topic]++
 	}
 	for i := range req.Topics {
+		// The rest would be made for nobody. The first one is made in any case: clients send a
+		// change and leave, too.
 		if i > 0 && h.gone() {
-			break // the rest would be made for nobody
+			break
 		}
 		t := &req.Topics[i]
 		if named[t.Topic] > 1 {
@@ -34,12 +41,17 @@ func (h *topicHandlers) createTopics(req *kmsg.CreateTopicsRequest) *kmsg.Create
 	return resp
 }
 
+// refusedTopic is a topic that is not made. Numbers in it are -1, for not known.
 func refusedTopic(name string, code int16, why string) kmsg.CreateTopicsResponseTopic {
 	out := kmsg.NewCreateTopicsResponseTopic()
 	out.Topic, out.ErrorCode, out.ErrorMessage, out.NumPartitions, out.ReplicationFactor = name, code, &why, -1, -1
 	return out
 }
 
+// createTopic makes a topic, or finds out whether it could be made, as far as that can be told
+// without making it: whether there are brokers enough shows only then. One that is there already
+// is an error also if it is just like that, unlike with HTTP, because Kafka's clients rely on it
+// to find out who was first. The answer has the settings of the new topic (KIP-525).
 func (h *topicHandlers) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs int32, validateOnly bool) kmsg.CreateTopicsResponseTopic {
 	spec := &protocol.TopicSpec{Name: t.Topic, Cluster: h.srv.o.Cluster}
 	if code, why := h.srv.o.specOf(spec, t); code != errNone {
@@ -49,6 +61,8 @@ func (h *topicHandlers) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs 
 		return refusedTopic(t.Topic, topicError(err), err.Message)
 	}
 	b := h.view(protocol.RightAdmin)
+	// Before it is made, for CreateTopic of the same settings is no error, and so that validating
+	// finds it. Of two clients at the same time one hears it from CreateTopic (created).
 	if info, err := b.Topic(spec.Cluster, spec.Name); err == nil {
 		return refusedTopic(info.Name, errTopicAlreadyExists, "topic "+info.Name+" already exists")
 	}
@@ -79,7 +93,8 @@ func (h *topicHandlers) createTopic(t *kmsg.CreateTopicsRequestTopic, timeoutMs 
 	return out
 }
 
-// specOf makes a spec of what a client asks for.
+// specOf makes a spec of what a client asks for. A number of -1 is the cluster's default (KIP-464),
+// and is left out of the spec. The bounds here are those of all clusters; the cluster has its own.
 func (o *Options) specOf(spec *protocol.TopicSpec, t *kmsg.CreateTopicsRequestTopic) (code int16, why string) {
 	switch {
 	case !protocol.ValidName(t.Topic) || protocol.IsInternalTopic(t.Topic):
@@ -107,11 +122,14 @@ func (o *Options) specOf(spec *protocol.TopicSpec, t *kmsg.CreateTopicsRequestTo
 	return errNone, ""
 }
 
-// maxPartitions is how many a topic may have.
+// maxPartitions is how many a topic may have. It is checked here so that the code is that of the
+// number, and before anything is allocated for that many.
 const maxPartitions = 1024
 
 // assign takes the brokers of a new topic's replicas, as a client has chosen them. Whether
-// there are such brokers is found out when the topic is made.
+// there are such brokers is found out when the topic is made, and that all partitions have as
+// many replicas. The numbers of partitions and replicas follow from the choice, and have to be -1
+// beside it, as with Kafka.
 func assign(spec *protocol.TopicSpec, t *kmsg.CreateTopicsRequestTopic) (code int16, why string) {
 	n := len(t.ReplicaAssignment)
 	switch {
@@ -136,6 +154,8 @@ func assign(spec *protocol.TopicSpec, t *kmsg.CreateTopicsRequestTopic) (code in
 	return errNone, ""
 }
 
+// brokersOf are ids of brokers. In a fleet, too, a client that chooses replicas has to name brokers,
+// though the nodes that it sees are others.
 func brokersOf(ids []int32) []int {
 	brokers := make([]int, len(ids))
 	for i, id := range ids {
@@ -144,8 +164,9 @@ func brokersOf(ids []int32) []int {
 	return brokers
 }
 
-// topicSpecError is the error of a topic that was not made, or not changed. Not all of a spec
-// are settings to Kafka.
+// topicSpecError is the error of a topic that was not made, or not changed. The cluster has one
+// code for what it does not allow, and names the field; Kafka has codes for two of these, and
+// calls the others settings.
 func topicSpecError(err *protocol.Error) (int16, *string) {
 	code, text := adminError(err)
 	if code == errInvalidConfig {
@@ -159,9 +180,12 @@ func topicSpecError(err *protocol.Error) (int16, *string) {
 	return code, text
 }
 
+// deleteTopics deletes topics by their names, or from version 6 on by their ids (KIP-516). Whoever
+// asks by an id is told the name only of a topic that he may know of.
 func (h *topicHandlers) deleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.DeleteTopicsResponse {
 	resp := answerTo[*kmsg.DeleteTopicsResponse](req)
 	topics := req.Topics
+	// Below version 6 there are only names.
 	for i := range req.TopicNames {
 		topics = append(topics, kmsg.DeleteTopicsRequestTopic{Topic: &req.TopicNames[i]})
 	}
@@ -197,6 +221,7 @@ func (h *topicHandlers) deleteTopics(req *kmsg.DeleteTopicsRequest) *kmsg.Delete
 	return resp
 }
 
+// createPartitions adds partitions to topics (KIP-195), to each for itself.
 func (h *topicHandlers) createPartitions(req *kmsg.CreatePartitionsRequest) *kmsg.CreatePartitionsResponse {
 	resp := answerTo[*kmsg.CreatePartitionsResponse](req)
 	for i := range req.Topics {
@@ -209,6 +234,9 @@ func (h *topicHandlers) createPartitions(req *kmsg.CreatePartitionsRequest) *kms
 	return resp
 }
 
+// addPartitions adds partitions to a topic. The count is that of all of them, and has to be more
+// than there are: a client that repeats its request is told so, and knows that the first one has
+// worked. The brokers that it chooses are those of the new ones only.
 func (h *topicHandlers) addPartitions(t *kmsg.CreatePartitionsRequestTopic, timeoutMs int32, validateOnly bool) (int16, *string) {
 	info, err := h.view(protocol.RightAdmin).Topic(h.srv.o.Cluster, t.Topic)
 	if err != nil {
@@ -242,7 +270,7 @@ func (h *topicHandlers) addPartitions(t *kmsg.CreatePartitionsRequestTopic, time
 	}
 }
 
-// deleteRecords removes records below offsets, partition by partition: one that cannot
+// deleteRecords removes records below offsets (KIP-107), partition by partition: one that cannot
 // be does not keep the others.
 func (h *topicHandlers) deleteRecords(req *kmsg.DeleteRecordsRequest) *kmsg.DeleteRecordsResponse {
 	resp := answerTo[*kmsg.DeleteRecordsResponse](req)
@@ -261,18 +289,21 @@ func (h *topicHandlers) deleteRecords(req *kmsg.DeleteRecordsRequest) *kmsg.Dele
 	return resp
 }
 
+// trim moves the start of a partition to an offset, or for -1 to its end, and returns where it is
+// then: never lower than it was. It may be in the middle of a segment, whose file stays until it
+// is over as a whole. A compacted topic is refused, as by Kafka: its records are removed by key.
 func (h *topicHandlers) trim(topic string, p *kmsg.DeleteRecordsRequestTopicPartition, timeoutMs int32) (low int64, code int16) {
 	switch {
 	case protocol.IsInternalTopic(topic):
 		return -1, errInvalidTopic
-	case p.Offset < int64(protocol.AllRecords):
+	case p.Offset < int64(protocol.AllRecords): // -1, which Kafka calls the high watermark
 		return -1, errOffsetOutOfRange
 	}
 	ctx, cancel := h.timeout(timeoutMs)
 	defer cancel()
 	trimmed, err := h.view(protocol.RightAdmin).DeleteRecords(ctx, h.srv.o.Cluster, topic, []protocol.TrimRequest{{Partition: int(p.Partition), Before: protocol.Offset(p.Offset)}})
 	switch {
-	case err == nil:
+	case err == nil: // one was asked for
 		return int64(trimmed[0].Earliest), errNone
 	case err.Code == protocol.CodeNotAllowed && err.Details["latest"] != nil:
 		return -1, errOffsetOutOfRange
