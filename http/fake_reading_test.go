@@ -83,13 +83,19 @@ func (r *fakeReading) Next(look protocol.ReadingLook) (*protocol.ReadingReply, *
 				end = min(end, bound)
 			}
 			for ; r.at[p] < end; r.at[p]++ {
+				cursor := strconv.Itoa(r.at[0] + 1)
+				reply.Count++
+				if look.Sink != nil {
+					look.Sink.TakeAt(&log[r.at[p]], []byte(cursor))
+					continue
+				}
 				reply.Records = append(reply.Records, log[r.at[p]])
-				reply.Cursors = append(reply.Cursors, strconv.Itoa(r.at[0]+1))
+				reply.Cursors = append(reply.Cursors, cursor)
 			}
 		}
 		reply.AtEnd = slices.Equal(r.at, ends)
 		r.f.mu.Unlock()
-		if len(reply.Records) > 0 {
+		if reply.Count > 0 {
 			return reply, nil
 		}
 		select {

@@ -47,13 +47,18 @@ func (r *rendering) Take(rec *protocol.Record) {
 	if len(r.buf) > headRoom {
 		r.buf = append(r.buf, ',')
 	}
+	r.begin(rec)
+	r.buf = append(r.buf, r.prefix...)
+	r.buf = appendRecordRest(r.buf, rec)
+	r.buf = append(r.buf, '}')
+}
+
+// begin makes prefix that of rec.
+func (r *rendering) begin(rec *protocol.Record) {
 	if rec.Topic != r.topic || rec.Partition != r.partition || r.prefix == nil {
 		r.topic, r.partition = rec.Topic, rec.Partition
 		r.prefix = appendRecordPrefix(r.prefix[:0], rec)
 	}
-	r.buf = append(r.buf, r.prefix...)
-	r.buf = appendRecordRest(r.buf, rec)
-	r.buf = append(r.buf, '}')
 }
 
 // sizeRendered is about what a record takes, without what is always there.

@@ -21,6 +21,8 @@ type topicStream struct {
 	at      string           // the cursor of what was read
 	told    string           // the last cursor that the client was given
 
+	looked streamRendering // what the present look has brought
+
 	feed  *fanout.Feed // nil: it reads alone, because it wants one key only
 	sub   *fanout.Subscriber
 	atEnd bool // the last look found nothing more in any partition
@@ -68,7 +70,7 @@ func getTopicStream(c *call) *protocol.Error {
 	if kind == noStream {
 		kind = eventStream
 	}
-	st := &topicStream{outlet: newOutlet(c, kind)}
+	st := &topicStream{outlet: newOutlet(c, kind), looked: streamRendering{kind: kind}}
 	req.Done, req.Gone = c.srv.done, st.client.gone
 	st.req = req
 	return startOutlet(c, &st.outlet, func() (err *protocol.Error) {
@@ -83,6 +85,7 @@ const maxPartition = 1<<31 - 1
 // run writes what comes until the client leaves, the server shuts down or the reading
 // fails.
 func (st *topicStream) run(w *conn.Stream) {
+	defer st.looked.release()
 	defer st.closeReading()
 	st.at = st.reading.Cursor()
 	if st.req.Key == nil {
@@ -92,6 +95,7 @@ func (st *topicStream) run(w *conn.Stream) {
 	}
 	st.comment("stream") // proxies pass the headers on with the first byte
 	for st.flush(w) && !st.ending() {
+		st.giveBack()
 		st.pace(time.Second, func() {})
 		err := st.goOn()
 		if err == nil {
@@ -146,7 +150,7 @@ func (st *topicStream) closeReading() {
 
 // wait leaves the stream to the feed until it has to do something by itself.
 func (st *topicStream) wait(w *conn.Stream) {
-	st.buf = nil // there may be thousands who wait
+	st.buf, st.looked = nil, streamRendering{kind: st.kind} // there may be thousands who wait
 	st.held.Release()
 	left, forget := st.client.watch()
 	timer := time.NewTimer(time.Until(st.lastWrite.Add(st.srv.o.Heartbeat)))
@@ -199,7 +203,7 @@ func (st *topicStream) alone() *protocol.Error {
 		}
 	}
 	until := st.lastWrite.Add(st.srv.o.Heartbeat)
-	look := protocol.ReadingLook{MaxRecords: st.srv.o.DefaultMaxRecords, MaxBytes: st.srv.o.DefaultMaxBytes, Room: &st.held}
+	look := protocol.ReadingLook{MaxRecords: st.srv.o.DefaultMaxRecords, MaxBytes: st.srv.o.DefaultMaxBytes, Room: &st.held, Sink: &st.looked}
 	var moved <-chan struct{}
 	if st.feed == nil {
 		look.Timeout = max(0, time.Until(until))
@@ -210,7 +214,7 @@ func (st *topicStream) alone() *protocol.Error {
 	if err != nil {
 		return err
 	}
-	nothing := len(reply.Records) == 0 && len(reply.Gaps) == 0
+	nothing := reply.Count == 0 && len(reply.Gaps) == 0
 	if st.feed != nil && nothing && st.apart(look.UpTo, reply, moved) {
 		look.UpTo, look.Timeout = "", max(0, time.Until(until))
 		if reply, err = st.reading.Next(look); err != nil {
@@ -280,36 +284,28 @@ func (st *topicStream) comment(text string) {
 	st.buf = append(st.buf, "\n\n"...)
 }
 
-// render appends what a look has brought.
+// render makes what a look has brought what is written next.
 func (st *topicStream) render(reply *protocol.ReadingReply) {
 	for i := range reply.Gaps {
-		st.renderGap(&reply.Gaps[i], i == len(reply.Gaps)-1 && len(reply.Records) == 0)
+		st.renderGap(&reply.Gaps[i], i == len(reply.Gaps)-1 && reply.Count == 0)
 	}
-	if n := len(reply.Records); n > 0 {
-		st.told = reply.Cursors[n-1]
-		st.buf = appendReading(st.buf, st.kind, reply)
+	if reply.Count == 0 {
+		return
+	}
+	st.told = string(st.looked.cursor)
+	if text := st.looked.text(); len(st.buf) > 0 {
+		st.buf = append(st.buf, text...)
+	} else {
+		st.buf = text
 	}
 }
 
-// appendReading appends the records of a look.
-func appendReading(dst []byte, kind streamKind, reply *protocol.ReadingReply) []byte {
-	begin := len(dst)
-	for i := range reply.Records {
-		cursor := reply.Cursors[i]
-		if kind == ndjsonStream {
-			dst = appendRecordFields(dst, &reply.Records[i])
-			dst = append(dst, `,"cursor":"`...)
-			dst = append(dst, cursor...) // of characters that need no escape
-			dst = append(dst, "\"}\n"...)
-			continue
-		}
-		dst = append(dst, "data: "...)
-		dst = appendRecord(dst, &reply.Records[i]) // is one line, as tokens have no control characters
-		dst = append(dst, "\nid: "...)
-		dst = append(dst, cursor...)
-		dst = append(dst, "\n\n"...)
+// giveBack gives back the memory of the last look, which was written.
+func (st *topicStream) giveBack() {
+	if st.looked.buf != nil {
+		st.buf = nil // it may be a part of that
+		st.looked.release()
 	}
-	return protocol.EscapeLineEnds(dst, begin)
 }
 
 // renderGap appends that records were removed before they were read. The last event

@@ -301,3 +301,40 @@ func TestAStalledTopicStreamEnds(t *testing.T) {
 		})
 	}
 }
+
+// What was removed comes before the records of a look, also where records of another
+// partition were read before that was known.
+func TestATopicStreamTellsOfGapsBeforeRecords(t *testing.T) {
+	gap := protocol.Gap{Topic: "t", Partition: 1, Asked: 2, Earliest: 3, Latest: 3}
+	for accept, want := range map[string]string{
+		"text/event-stream": ": stream\nid: 0\n\n" +
+			`event: gap` + "\n" + `data: {"topic":"t","partition":1,"asked":2,"earliest":3,"latest":3}` + "\n\n" +
+			"data: " + event(0) + "}\nid: c0\n\ndata: " + event(1) + "}\nid: c1\n\n" + "event: problem\n",
+		"application/x-ndjson": `{"gap":{"topic":"t","partition":1,"asked":2,"earliest":3,"latest":3}}` + "\n" +
+			event(0) + `,"cursor":"c0"}` + "\n" + event(1) + `,"cursor":"c1"}` + "\n" + `{"error":`,
+	} {
+		t.Run(accept, func(t *testing.T) {
+			h := start(t, Options{})
+			h.b.add("t", 2)
+			looks := 0
+			h.b.next = func(look protocol.ReadingLook) (*protocol.ReadingReply, *protocol.Error) {
+				if looks++; looks > 1 {
+					look.Sink.TakeAt(&protocol.Record{Topic: "t"}, []byte("never")) // before the look has failed
+					return nil, protocol.Errorf(protocol.CodeTopicNotFound, "topic %q does not exist", "t")
+				}
+				look.Sink.Expect(1000)
+				for i := range 2 {
+					look.Sink.TakeAt(&protocol.Record{
+						Topic: "t", Offset: protocol.Offset(i), Timestamp: 1, Key: []byte("-"), Value: fmt.Append(nil, i),
+					}, fmt.Append(nil, "c", i))
+				}
+				return &protocol.ReadingReply{Gaps: []protocol.Gap{gap}, Count: 2}, nil
+			}
+			resp, _ := h.followRaw("/topic/t/stream", accept)
+			text, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			assert.True(t, strings.HasPrefix(string(text), want), "%s", text)
+			assert.NotContains(t, string(text), "never")
+		})
+	}
+}

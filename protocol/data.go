@@ -256,14 +256,27 @@ type ReadingLook struct {
 	MaxRecords int
 	MaxBytes   int
 	Timeout    time.Duration
-	Room       Room   // if not nil, records are read only as far as it has room
-	UpTo       string // if not empty, a cursor of the same topic: each partition is read up to its position there, and those without one are not read
+	Room       Room       // if not nil, records are read only as far as it has room
+	UpTo       string     // if not empty, a cursor of the same topic: each partition is read up to its position there, and those without one are not read
+	Sink       CursorSink // if not nil, it takes the records, and the reply has their number only
+}
+
+// CursorSink takes the records of a look one by one, as a RecordSink does. After an
+// error of the look, what it has taken counts for nothing.
+type CursorSink interface {
+	// Expect is called before the first record with an estimate of the bytes that
+	// follow: those of the log lines, 64 more for each record, and the cursors.
+	Expect(bytes int)
+	// TakeAt takes the next record, and the position after it. Both are valid until
+	// TakeAt returns.
+	TakeAt(r *Record, cursor []byte)
 }
 
 // ReadingReply is what a look has brought. Gaps come before the records.
 type ReadingReply struct {
 	AtEnd   bool // there was nothing more in any partition
 	Gaps    []Gap
+	Count   int // of records
 	Records []Record
 	Cursors []string // the position after each record
 }

@@ -175,7 +175,7 @@ func (r *reading) Next(want protocol.ReadingLook) (*protocol.ReadingReply, *prot
 			r.waits = false
 		}
 		switch {
-		case len(look.reply.Records) > 0 || len(look.reply.Gaps) > 0 || !time.Now().Before(deadline) || r.over():
+		case look.reply.Count > 0 || len(look.reply.Gaps) > 0 || !time.Now().Before(deadline) || r.over():
 			return &look.reply, nil
 		case look.scanned > 0:
 			continue // there were records, with other keys
@@ -339,25 +339,30 @@ func (r *reading) readAt(l *readingLook, at *readPosition, v routing.LogView) *p
 		}
 		l.bytes, l.roomTaken = bytes, true
 	}
-	// Into a slice of its own: records with other keys are left out, and must not count in
-	// the answer.
+	c := collector{r: r, l: l, at: at, end: end}
 	var got gathered
+	if l.want.Sink != nil {
+		got.sink = &c
+	}
+	r.cursor.follow(r.topic, r.at, at)
 	if err := got.read(v, r.topic.Name, at.partition, int64(at.offset), records, l.bytes); err != nil {
 		return err
 	}
-	within := slices.DeleteFunc(got.records, func(rec protocol.Record) bool { return rec.Offset >= end })
-	if len(within) == 0 {
+	for i := range got.records {
+		c.Take(&got.records[i])
+	}
+	at.offset = c.next
+	if c.within < got.count || got.count == 0 {
 		at.offset = end // compaction left nothing up to there
-		return nil
 	}
-	r.take(l, at, within)
-	at.offset = within[len(within)-1].Offset + 1
-	if len(within) < got.count {
-		at.offset = end
+	if c.sent > 0 && !r.req.Uncounted {
+		countFetched(r.topic, at.partition, c.sent, c.bytes)
 	}
-	l.scanned += got.count
-	l.records -= got.count
-	l.bytes -= got.bytes
+	if c.within > 0 {
+		l.scanned += got.count
+		l.records -= got.count
+		l.bytes -= got.bytes
+	}
 	return nil
 }
 
@@ -374,25 +379,48 @@ func (l *readingLook) end(at *readPosition, v routing.LogView) protocol.Offset {
 	return min(end, l.bounds[i].offset)
 }
 
-// take adds records to the answer, except for those with other keys.
-func (r *reading) take(l *readingLook, at *readPosition, records []protocol.Record) {
-	sent, bytes := 0, 0
-	for i := range records {
-		rec := &records[i]
-		at.offset = rec.Offset + 1
-		if r.req.Key != nil && !hasKey(rec, r.req.Key) {
-			continue
-		}
-		cursor := r.Cursor()
-		l.reply.Records = append(l.reply.Records, *rec)
-		l.reply.Cursors = append(l.reply.Cursors, cursor)
-		l.held += sizeOf(rec) + len(cursor)
-		sent, bytes = sent+1, bytes+sizeOf(rec)
-	}
-	if sent > 0 && !r.req.Uncounted {
-		countFetched(r.topic, at.partition, sent, bytes)
-	}
+// collector adds the records of one partition to the answer, except for those with other
+// keys and those from end on. It implements protocol.RecordSink.
+type collector struct {
+	r           *reading
+	l           *readingLook
+	at          *readPosition
+	end         protocol.Offset
+	next        protocol.Offset // the offset after the last record before end
+	within      int             // records before end
+	sent, bytes int             // of those that were added
 }
+
+// Expect implements protocol.RecordSink.
+func (c *collector) Expect(bytes int) {
+	c.l.want.Sink.Expect(bytes + c.l.records*c.r.cursor.size(c.r.at))
+}
+
+// Take implements protocol.RecordSink.
+func (c *collector) Take(rec *protocol.Record) {
+	if rec.Offset >= c.end {
+		return
+	}
+	c.next = rec.Offset + 1
+	c.within++
+	if c.r.req.Key != nil && !hasKey(rec, c.r.req.Key) {
+		return
+	}
+	cursor, reply := c.r.cursor.moved(c.next), &c.l.reply
+	reply.Count++
+	if sink := c.l.want.Sink; sink != nil {
+		sink.TakeAt(rec, cursor)
+	} else {
+		reply.Records = append(reply.Records, *rec)
+		reply.Cursors = append(reply.Cursors, string(cursor))
+	}
+	size := sizeOf(rec)
+	c.l.held += size + len(cursor)
+	c.sent, c.bytes = c.sent+1, c.bytes+size
+}
+
+// Forget implements protocol.RecordSink: a read that fails has taken nothing.
+func (c *collector) Forget() {}
 
 // Copies implements protocol.Reading.
 func (r *reading) Copies(reply *protocol.ReadingReply) func(times int) {

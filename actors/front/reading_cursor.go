@@ -30,7 +30,14 @@ var (
 )
 
 // cursorWriter encodes cursors, again and again into the same memory.
-type cursorWriter struct{ raw, text []byte }
+type cursorWriter struct {
+	raw, text []byte
+
+	// The cursor of which one position moves; see follow.
+	fixed int    // how many bytes come before the position's offset
+	sum   uint32 // their CRC32C
+	after []byte // the positions behind it
+}
 
 // size is about how long the cursor of that many positions is, in bytes.
 func (w *cursorWriter) size(at []readPosition) int { return max(len(w.text), 64+8*len(at)) }
@@ -38,6 +45,35 @@ func (w *cursorWriter) size(at []readPosition) int { return max(len(w.text), 64+
 // encode writes a cursor. Positions of which nothing is known are left out: they are read
 // from the earliest record on, which is what they would say.
 func (w *cursorWriter) encode(t *protocol.Topic, at []readPosition) string {
+	w.body(t, at, nil)
+	w.raw = binary.BigEndian.AppendUint32(w.raw, crc32.Checksum(w.raw, readCursorSums))
+	w.text = readCursorText.AppendEncode(w.text[:0], w.raw)
+	return string(w.text)
+}
+
+// follow prepares for the cursors of a position of at, whose offset is known, while it
+// moves and the others do not. They differ in a few bytes at the end.
+func (w *cursorWriter) follow(t *protocol.Topic, at []readPosition, moves *readPosition) {
+	w.fixed = 0
+	end := w.body(t, at, moves)
+	w.after = append(w.after[:0], w.raw[end:]...)
+	w.sum = crc32.Checksum(w.raw[:w.fixed], readCursorSums)
+	w.text = readCursorText.AppendEncode(w.text[:0], w.raw[:w.fixed/3*3])
+}
+
+// moved is the cursor with that offset for the position that is followed. It is valid
+// until the next call, as nothing but calls of moved may come between follow and moved.
+func (w *cursorWriter) moved(offset protocol.Offset) []byte {
+	w.raw = binary.AppendUvarint(w.raw[:w.fixed], uint64(offset)<<1)
+	w.raw = append(w.raw, w.after...)
+	w.raw = binary.BigEndian.AppendUint32(w.raw, crc32.Update(w.sum, readCursorSums, w.raw[w.fixed:]))
+	w.text = readCursorText.AppendEncode(w.text[:w.fixed/3*4], w.raw[w.fixed/3*3:])
+	return w.text
+}
+
+// body makes raw a cursor without its checksum, and fixed what comes before the offset
+// of moves, which ends at end.
+func (w *cursorWriter) body(t *protocol.Topic, at []readPosition, moves *readPosition) (end int) {
 	b := append(w.raw[:0], readCursorVersion)
 	b = appendCursorString(b, t.Name)
 	b = appendCursorString(b, t.ID)
@@ -59,12 +95,15 @@ func (w *cursorWriter) encode(t *protocol.Topic, at []readPosition) string {
 			continue
 		}
 		b = binary.AppendUvarint(b, uint64(p.partition-last))
+		fixed := len(b)
 		b = binary.AppendUvarint(b, value)
+		if p == moves {
+			w.fixed, end = fixed, len(b)
+		}
 		last = p.partition
 	}
-	w.raw = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, readCursorSums))
-	w.text = readCursorText.AppendEncode(w.text[:0], w.raw)
-	return string(w.text)
+	w.raw = b
+	return end
 }
 
 func appendCursorString(b []byte, s string) []byte {
