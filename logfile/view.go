@@ -150,7 +150,8 @@ func (v *View) readSegment(r *recordReader, s *segment, entries []entry) error {
 func (r *recordReader) plan(sc *scanner, entries []entry, i int) {
 	r.bytesEnd = endOf(entries, i, r.limit, sc.limit)
 	sc.chunk = readSize(r.bytesEnd-sc.pos, r.bytesLeft)
-	if i+1 < len(entries) && entries[i+1].Pos == sc.pos {
+	inBlocks := i+1 < len(entries) && entries[i+1].Pos == sc.pos
+	if at := entries[i]; inBlocks || at.Pos == sc.pos && at.Line-at.Pos > blockSize {
 		sc.chunk = leastRead
 	}
 }

@@ -295,3 +295,27 @@ func TestReadersWhileWriting(t *testing.T) {
 	close(frames)
 	wg.Wait()
 }
+
+// A read near the end of a frame of many blocks reads the frame's header and the blocks
+// that it needs, not the frame from its beginning.
+func TestReadsInALargeFrameTakeTheirBlocks(t *testing.T) {
+	d := faultfs.New()
+	l := create(t, d, options("b"))
+	put(t, l, next(l, 5000, `"`+strings.Repeat("y", 200)+`"`))
+	put(t, l, next(l, 1, "2"))
+	var read int64
+	d.Fault = func(op faultfs.Op) error {
+		if op.Kind == "read" {
+			read += int64(op.Len)
+		}
+		return nil
+	}
+	v := l.View(l.NextOffset())
+	for _, from := range []int64{0, 2500, 4700, 4990} {
+		read = 0
+		got, err := v.Read(nil, from, 10, 1<<20)
+		require.NoError(t, err)
+		require.Len(t, got, 10)
+		assert.LessOrEqual(t, read, int64(140<<10), "from %d", from)
+	}
+}
