@@ -23,7 +23,7 @@ func readTopics(ctx context.Context, p *process, a *api, o *consumeOptions, from
 	for _, topic := range o.topics {
 		f := &follower{
 			d: d, topic: topic, note: note.note,
-			stream: client.StreamOptions{Cluster: o.cluster, From: from, OutOfRange: func(g protocol.Gap) {
+			stream: client.StreamOptions{Cluster: o.cluster, From: from, Reuse: true, OutOfRange: func(g protocol.Gap) {
 				note.note(fmt.Sprintf("records %d to %d of partition %d of %s were removed by retention before they were read", g.Asked, g.Earliest-1, g.Partition, g.Topic))
 			}},
 		}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -84,7 +83,7 @@ var placeholders = map[string]formatter{
 	"%k": func(dst []byte, m *client.Message) []byte { return appendContent(dst, &m.Key) },
 	"%v": func(dst []byte, m *client.Message) []byte { return appendContent(dst, &m.Value) },
 	"%s": func(dst []byte, m *client.Message) []byte { return appendContent(dst, &m.Value) },
-	"%h": func(dst []byte, m *client.Message) []byte { return appendHeaders(dst, m.Raw()) },
+	"%h": appendHeaders,
 }
 
 // appendContent appends a key or value as it was before `ottla produce` sent it: a
@@ -104,8 +103,11 @@ func appendContent(dst []byte, d *client.Data) []byte {
 }
 
 // appendHeaders appends the headers of a record as the server sent them.
-func appendHeaders(dst, raw []byte) []byte {
-	r := protocol.NewJSONReader(raw)
+func appendHeaders(dst []byte, m *client.Message) []byte {
+	if m.Headers == nil { // as most have none
+		return append(dst, "{}"...)
+	}
+	r := protocol.NewJSONReader(m.Raw())
 	for r.Object(); r.Field(); {
 		name := string(r.Key)
 		if v, ok := r.Value(); ok && name == "headers" {
@@ -165,34 +167,47 @@ func (v *visibleWriter) Write(p []byte) (int, error) {
 
 // printer prints records on standard output.
 type printer struct {
-	out    *bufio.Writer
+	out    io.Writer
 	format formatter
-	text   []byte // of one record
+	text   []byte // what is to be written next
+	failed error  // of a write; nothing is written after it
 
 	progress *progress
 	shows    bool // the progress: not where records go to the terminal themselves
 	printed  int
 }
 
+// printAtOnce is how many bytes of a batch are written at a time, or a little more.
+const printAtOnce = 64 << 10
+
 func newPrinter(p *process, o *consumeOptions) *printer {
 	_, terminal := p.stdout.(*visibleWriter)
-	return &printer{out: bufio.NewWriterSize(p.stdout, 64<<10), format: o.print, progress: newProgress(p, "records", 0), shows: !terminal}
+	return &printer{out: p.stdout, format: o.print, progress: newProgress(p, "records", 0), shows: !terminal}
 }
 
 // print prints records.
 func (w *printer) print(batch []client.Message) error {
 	for i := range batch {
-		w.text = w.format(w.text[:0], &batch[i])
-		_, _ = w.out.Write(w.text) // Flush reports it
+		if w.text = w.format(w.text, &batch[i]); len(w.text) >= printAtOnce {
+			w.flush()
+		}
 	}
-	if err := w.out.Flush(); err != nil {
-		return fmt.Errorf("print: %w", err)
+	if w.flush(); w.failed != nil {
+		return fmt.Errorf("print: %w", w.failed)
 	}
 	w.printed += len(batch)
 	if w.shows {
 		w.progress.update(w.printed, 0)
 	}
 	return nil
+}
+
+// flush writes what was formatted.
+func (w *printer) flush() {
+	if len(w.text) > 0 && w.failed == nil {
+		_, w.failed = w.out.Write(w.text)
+	}
+	w.text = w.text[:0]
 }
 
 // unlessClosed is err, but nil if the reader of our output has ended: it has enough.

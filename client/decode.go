@@ -15,7 +15,21 @@ type decoder struct {
 	r     protocol.JSONReader
 	topic string // of the previous record, usually that of the next as well
 	err   error  // of a value of the wrong type
+
+	begins beginning // of the records before
 }
+
+// beginning is what the records of a partition begin with, up to the value of their
+// offset, as the server writes them: the topic and the partition. It is empty where they
+// began in another way.
+type beginning struct {
+	text      []byte
+	topic     string
+	partition int
+}
+
+// timestampNext is what follows the offset of a record as the server writes it.
+var timestampNext = []byte(`,"timestamp":`)
 
 // fail records an error, unless there was one before.
 func (d *decoder) fail(field string, v protocol.JSONValue) {
@@ -33,6 +47,9 @@ func (d *decoder) end() error {
 }
 
 func (d *decoder) int64(field string) int64 {
+	if n, ok := d.r.Natural(); ok {
+		return n
+	}
 	v, ok := d.r.Value()
 	if !ok {
 		return 0
@@ -91,14 +108,33 @@ func (d *decoder) messages() []Message {
 }
 
 func (d *decoder) message(m *Message) {
-	for d.r.Object(); d.r.Field(); {
+	start := d.r.Mark()
+	if b := &d.begins; len(b.text) > 0 && d.r.Skip(b.text) {
+		m.Topic, m.Partition, m.Offset = b.topic, b.partition, d.int64("offset")
+		if d.r.Skip(timestampNext) {
+			m.Timestamp = time.UnixMilli(d.int64("timestamp"))
+		}
+	} else {
+		b.text = b.text[:0]
+		d.r.Object()
+	}
+	for fields, usual := 0, 0; d.r.Field(); fields++ {
 		switch string(d.r.Key) {
 		case "topic":
 			d.topic = d.text("topic", d.topic)
 			m.Topic = d.topic
+			if fields == 0 {
+				usual = 1 // field so far
+			}
 		case "partition":
 			m.Partition = int(d.int64("partition"))
+			if fields == 1 && usual == 1 {
+				usual = 2
+			}
 		case "offset":
+			if fields == 2 && usual == 2 && d.err == nil {
+				d.begins = beginning{append(d.begins.text[:0], d.r.Since(start)...), m.Topic, m.Partition}
+			}
 			m.Offset = d.int64("offset")
 		case "timestamp":
 			m.Timestamp = time.UnixMilli(d.int64("timestamp"))

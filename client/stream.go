@@ -1,11 +1,9 @@
 package client
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,26 +22,33 @@ type StreamOptions struct {
 	Key        *string            // nil: all; only records with this key
 	After      string             // cursor to go on exactly behind
 	OutOfRange func(protocol.Gap) // if not nil, told of records that were removed before they were read
+
+	// Reuse has Next return its slice, and what the records in it hold, in memory that the
+	// next call of Next uses again.
+	Reuse bool
 }
 
 // Stream follows a topic without a group: the server keeps nothing of it. It is for
 // one goroutine, and must be closed.
 type Stream struct {
 	body   io.ReadCloser
-	lines  *bufio.Reader
 	gap    func(protocol.Gap)
+	reuse  bool
 	cursor []byte
-	failed error // what Next returns from now on
+	failed error // of reading the body
 
-	decoder decoder // goes on from record to record, for the name of the topic
-	long    []byte  // a line that is longer than the buffer of lines
-	id      []byte  // of the event that is read
-	memory  []byte  // of records; what is behind its length is free
-	usual   int     // how many records Next returned last
+	buf     []byte // what was read; records lie in it
+	at      int    // where in buf the first event begins that was not taken
+	batch   []Message
+	decoder decoder // goes on from record to record, for what is the same in the next
 }
 
-// streamMemory is how much memory records of a stream share, in bytes.
-const streamMemory = 64 << 10
+// streamMemory is how much memory records of a stream share, in bytes, and streamRead how
+// much of it must be free for the next read.
+const (
+	streamMemory = 64 << 10
+	streamRead   = 16 << 10
+)
 
 // OpenStream opens a stream, which ends when ctx does.
 func (c *Client) OpenStream(ctx context.Context, topic string, o StreamOptions) (*Stream, error) {
@@ -64,28 +69,27 @@ func (c *Client) OpenStream(ctx context.Context, topic string, o StreamOptions) 
 	if err != nil {
 		return nil, err
 	}
-	return &Stream{body: resp.Body, lines: bufio.NewReaderSize(resp.Body, 64<<10), gap: o.OutOfRange, cursor: []byte(o.After)}, nil
+	return &Stream{body: resp.Body, gap: o.OutOfRange, reuse: o.Reuse, cursor: []byte(o.After)}, nil
 }
 
 // Next waits for records, and returns those that have arrived, at least one. After an
 // error the stream is of no use any more; another one goes on behind Cursor.
 func (s *Stream) Next() ([]Message, error) {
-	batch := make([]Message, 0, s.usual)
-	defer func() { s.usual = len(batch) }()
-	for len(batch) == 0 || s.lines.Buffered() > 0 && len(batch) < maxStreamBatch {
-		e, err := s.event()
-		if err == nil {
-			err = s.take(e, &batch)
-		}
+	if s.batch = s.batch[:0]; !s.reuse {
+		s.batch = make([]Message, 0, cap(s.batch))
+	}
+	for {
+		err := s.takeAll()
 		switch {
-		case err != nil && len(batch) > 0 && s.failed == nil:
-			s.failed = err
-			return batch, nil
+		case len(s.batch) > 0: // what is wrong with the event behind them is found again
+			return s.batch, nil
 		case err != nil:
 			return nil, err
+		case s.failed != nil:
+			return nil, s.failed
 		}
+		s.read()
 	}
-	return batch, nil
 }
 
 // maxStreamBatch bounds the records that Next returns at once.
@@ -98,86 +102,90 @@ func (s *Stream) Cursor() string { return string(s.cursor) }
 // Close ends the stream.
 func (s *Stream) Close() error { return s.body.Close() }
 
+// read reads on behind what is there.
+func (s *Stream) read() {
+	if rest := s.buf[s.at:]; cap(s.buf)-len(s.buf) < streamRead {
+		memory := s.buf[:0]
+		if room := len(rest) + streamRead; !s.reuse || cap(memory) < room {
+			memory = make([]byte, 0, max(streamMemory, 2*len(rest)))
+		}
+		s.buf, s.at = append(memory, rest...), 0
+	}
+	n, err := s.body.Read(s.buf[len(s.buf):cap(s.buf)])
+	s.buf = s.buf[:len(s.buf)+n]
+	if err != nil {
+		s.failed = &TransportError{fmt.Errorf("client: read stream: %w", err)}
+	}
+}
+
+// takeAll takes the events that are there as a whole, up to an error.
+func (s *Stream) takeAll() error {
+	var id []byte
+	defer func() {
+		if len(id) > 0 {
+			s.cursor = append(s.cursor[:0], id...)
+		}
+	}()
+	for len(s.batch) < maxStreamBatch {
+		e, size := parseEvent(s.buf[s.at:])
+		if size == 0 {
+			return nil
+		}
+		if err := s.take(&e); err != nil {
+			return err
+		}
+		s.at += size
+		if len(e.id) > 0 {
+			id = e.id
+		}
+	}
+	return nil
+}
+
 // streamEvent is one event of the server's.
 type streamEvent struct {
-	kind string // empty for a record
-	data []byte // nil: it has none, as a comment
+	kind, id []byte // empty: it has none
+	data     []byte // nil: it has none, as a comment
 }
 
-// line reads a line without its end. It is valid until the next one is read.
-func (s *Stream) line() ([]byte, error) {
-	line, err := s.lines.ReadSlice('\n')
-	s.long = s.long[:0]
-	for errors.Is(err, bufio.ErrBufferFull) {
-		s.long = append(s.long, line...)
-		line, err = s.lines.ReadSlice('\n')
-	}
-	if err != nil {
-		return nil, &TransportError{fmt.Errorf("client: read stream: %w", err)}
-	}
-	if len(s.long) > 0 {
-		s.long = append(s.long, line...)
-		line = s.long
-	}
-	line = line[:len(line)-1]
-	return bytes.TrimSuffix(line, []byte{'\r'}), nil
-}
-
-// keep copies what a record is made of, to memory that is not used again.
-func (s *Stream) keep(data []byte) []byte {
-	if s.memory == nil || len(data) > cap(s.memory)-len(s.memory) {
-		if len(data) > streamMemory/4 {
-			return bytes.Clone(data)
-		}
-		s.memory = make([]byte, 0, streamMemory)
-	}
-	at := len(s.memory)
-	s.memory = append(s.memory, data...)
-	return s.memory[at:len(s.memory):len(s.memory)]
-}
-
-// event reads the next event, and takes its id for the cursor.
-func (s *Stream) event() (e streamEvent, err error) {
-	if s.failed != nil {
-		return e, s.failed
-	}
-	s.id = s.id[:0]
+// parseEvent parses the event that text begins with. Size is how long it is, 0 where
+// its end is yet to come.
+func parseEvent(text []byte) (e streamEvent, size int) {
 	for {
-		line, err := s.line()
-		if err != nil {
-			return e, err
+		n := bytes.IndexByte(text[size:], '\n')
+		if n < 0 {
+			return e, 0
 		}
-		name, value, _ := bytes.Cut(line, []byte(": "))
-		switch string(name) {
-		case "":
-			if len(value) > 0 {
-				continue // a comment
-			}
-			if len(s.id) > 0 {
-				s.cursor = append(s.cursor[:0], s.id...)
-			}
-			return e, nil
+		line := text[size : size+n : size+n]
+		size += n + 1
+		if n > 0 && line[n-1] == '\r' {
+			line = line[:n-1]
+		}
+		if len(line) == 0 {
+			return e, size
+		}
+		switch name, value, _ := bytes.Cut(line, []byte(": ")); string(name) {
 		case "event":
-			e.kind = string(value)
+			e.kind = value
 		case "data":
-			e.data = s.keep(value)
+			e.data = value[:len(value):len(value)]
 		case "id":
-			s.id = append(s.id[:0], value...)
+			e.id = value
 		}
 	}
 }
 
 // take adds a record to the batch, or tells what else an event says.
-func (s *Stream) take(e streamEvent, batch *[]Message) error {
+func (s *Stream) take(e *streamEvent) error {
 	switch {
 	case e.data == nil:
-	case e.kind == "problem":
+	case string(e.kind) == "problem":
 		var said errorBody
 		if err := json.Unmarshal(e.data, &said); err != nil {
 			return fmt.Errorf("%w: problem: %w", ErrGarbled, err)
 		}
 		return said.error(said.Number / 100)
-	case e.kind == "gap":
+	case string(e.kind) == "gap":
 		var gap protocol.Gap
 		if err := json.Unmarshal(e.data, &gap); err != nil {
 			return fmt.Errorf("%w: gap: %w", ErrGarbled, err)
@@ -185,12 +193,12 @@ func (s *Stream) take(e streamEvent, batch *[]Message) error {
 		if s.gap != nil {
 			s.gap(gap)
 		}
-	case e.kind == "":
-		*batch = append(*batch, Message{raw: e.data})
+	case len(e.kind) == 0:
+		s.batch = append(s.batch, Message{raw: e.data})
 		s.decoder.r = protocol.NewJSONReader(e.data)
-		s.decoder.message(&(*batch)[len(*batch)-1])
+		s.decoder.message(&s.batch[len(s.batch)-1])
 		if err := s.decoder.end(); err != nil {
-			*batch = (*batch)[:len(*batch)-1]
+			s.batch = s.batch[:len(s.batch)-1]
 			return err
 		}
 	}

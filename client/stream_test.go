@@ -90,19 +90,24 @@ func TestStreamThatBreaksOffInAnEvent(t *testing.T) {
 	assert.Equal(t, "c1", s.Cursor())
 }
 
-// What Next has returned stays as it is, however much comes after it, and whatever its size.
-func TestRecordsOfAStreamStay(t *testing.T) {
-	var text strings.Builder
-	var want []string
+// manyEvents are events with records of very different sizes, and their values.
+func manyEvents() (text string, values []string) {
+	var b strings.Builder
 	for i := range 5000 {
 		value := fmt.Sprintf(`"%d%s"`, i, strings.Repeat("x", i%300))
 		if i%1000 == 7 {
 			value = `"` + strings.Repeat("long", 20_000+i) + `"`
 		}
-		want = append(want, value)
-		fmt.Fprintf(&text, ": a comment\r\nid: c%d\r\ndata: {\"topic\":\"t\",\"partition\":0,\"offset\":%d,\"timestamp\":1,\"key\":null,\"value\":%s,\"headers\":{}}\r\n\r\n", i, i, value)
+		values = append(values, value)
+		fmt.Fprintf(&b, ": a comment\r\nid: c%d\r\ndata: {\"topic\":\"t\",\"partition\":0,\"offset\":%d,\"timestamp\":1,\"key\":null,\"value\":%s,\"headers\":{}}\r\n\r\n", i, i, value)
 	}
-	c, _ := streaming(t, text.String())
+	return b.String(), values
+}
+
+// What Next has returned stays as it is, however much comes after it, and whatever its size.
+func TestRecordsOfAStreamStay(t *testing.T) {
+	text, want := manyEvents()
+	c, _ := streaming(t, text)
 	s, err := c.OpenStream(t.Context(), "t", client.StreamOptions{})
 	require.NoError(t, err)
 	var got []client.Message
@@ -118,6 +123,31 @@ func TestRecordsOfAStreamStay(t *testing.T) {
 		require.Equal(t, "t", got[i].Topic)
 	}
 	require.NoError(t, s.Close())
+}
+
+// With Reuse a batch is what it should be until the next one.
+func TestAStreamThatUsesItsMemoryAgain(t *testing.T) {
+	text, want := manyEvents()
+	c, _ := streaming(t, text)
+	s, err := c.OpenStream(t.Context(), "t", client.StreamOptions{Reuse: true})
+	require.NoError(t, err)
+	defer s.Close()
+	var first *client.Message
+	again := false
+	for at := 0; at < len(want); {
+		batch, err := s.Next()
+		require.NoError(t, err)
+		for i := range batch {
+			require.Equal(t, want[at], string(batch[i].Value.Bytes()), "record %d", at)
+			require.EqualValues(t, at, batch[i].Offset)
+			require.Equal(t, client.Null, batch[i].Key.Kind())
+			at++
+		}
+		require.Equal(t, fmt.Sprintf("c%d", at-1), s.Cursor())
+		again = again || first == &batch[0]
+		first = &batch[0]
+	}
+	assert.True(t, again, "the slice is used again")
 }
 
 func TestStreamOfNoServerOfOurs(t *testing.T) {

@@ -1,5 +1,7 @@
 package protocol
 
+import "bytes"
+
 // JSONReader reads a JSON text in a single pass, without building values and
 // without allocating. The caller enters the containers that it knows and takes all
 // other values whole.
@@ -91,6 +93,37 @@ func (r *JSONReader) ValueInto(v *JSONValue) bool {
 	}
 	r.pos = end
 	v.Raw, v.valueFacts = r.src[start:end:end], facts
+	return true
+}
+
+// Natural takes the next value if it is a number of 1 to 18 digits and nothing else,
+// which most numbers are that a program counts with. Else it takes nothing.
+func (r *JSONReader) Natural() (n int64, ok bool) {
+	i := r.pos
+	for ; i < len(r.src) && isDigit(r.src[i]); i++ {
+		n = n*10 + int64(r.src[i]-'0')
+	}
+	digits := i - r.pos
+	if r.err != nil || digits == 0 || digits > safeDigits || digits > 1 && r.src[r.pos] == '0' {
+		return 0, false
+	}
+	switch at(r.src, i) {
+	case ',', '}', ']':
+		r.pos = i
+		return n, true
+	}
+	return 0, false
+}
+
+// Skip moves past text if that is next, byte for byte, and else not at all. Text is what
+// Object, Field and Value have gone over before, in a text that began the same, from any
+// token to the end of one that no comma precedes.
+func (r *JSONReader) Skip(text []byte) bool {
+	if r.err != nil || !bytes.HasPrefix(r.src[r.pos:], text) {
+		return false
+	}
+	r.pos += len(text)
+	r.fresh = false
 	return true
 }
 

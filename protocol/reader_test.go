@@ -116,3 +116,52 @@ func TestFieldNamesAreDecoded(t *testing.T) {
 	require.NoError(t, r.End())
 	assert.Equal(t, []string{"a\n", "", "é"}, keys)
 }
+
+func TestNaturalNumbers(t *testing.T) {
+	for text, want := range map[string]int64{"0": 0, "7": 7, "10": 10, "999999999999999999": 999999999999999999} {
+		for _, end := range []string{",1]", "]"} {
+			r := NewJSONReader([]byte("[" + text + end))
+			require.True(t, r.Array() && r.Element())
+			n, ok := r.Natural()
+			assert.True(t, ok, text)
+			assert.Equal(t, want, n)
+			for r.Element() {
+				r.Value()
+			}
+			assert.NoError(t, r.End())
+		}
+	}
+	for _, text := range []string{"01", "00", "-1", "1.5", "1e3", "1000000000000000000", `"1"`, "x", "1 "} {
+		r := NewJSONReader([]byte("[" + text + "]"))
+		require.True(t, r.Array())
+		r.Element()
+		_, ok := r.Natural()
+		assert.False(t, ok, text)
+		assert.Equal(t, 1, r.Mark(), "nothing was taken of %q", text)
+	}
+	r := NewJSONReader([]byte("1"))
+	_, ok := r.Natural()
+	assert.False(t, ok, "its end may be yet to come")
+}
+
+func TestSkipTextThatIsKnown(t *testing.T) {
+	text := []byte(`{"a":1,"b":[2],"c":3}`)
+	r := NewJSONReader(text)
+	assert.False(t, r.Skip([]byte(`{"b"`)))
+	assert.False(t, r.Skip(append(text, 'x')))
+	require.True(t, r.Skip([]byte(`{"a":`)))
+	v, ok := r.Value()
+	require.True(t, ok)
+	assert.Equal(t, "1", string(v.Raw))
+	require.True(t, r.Field())
+	assert.Equal(t, "b", string(r.Key))
+	require.True(t, r.Skip([]byte(`[2],"c":`)))
+	n, ok := r.Natural()
+	assert.True(t, ok)
+	assert.EqualValues(t, 3, n)
+	assert.False(t, r.Field())
+	assert.NoError(t, r.End())
+	r = NewJSONReader([]byte("x"))
+	assert.False(t, r.Object())
+	assert.False(t, r.Skip([]byte("x")), "after an error")
+}
