@@ -222,6 +222,9 @@ func (b *brokerActor) start(ctx actor.Context, m *startBroker) {
 	// sends ensureReplicas.
 	b.state = brokerRunning
 	b.startClock(ctx)
+	for _, r := range b.ledger.HalfMoved() {
+		b.removeMoved(ctx, r, nil)
+	}
 	ctx.Send(b.parent, &brokerOpened{
 		Broker: b.id, Wiped: wiped, Holding: b.ledger.Replicas(), Opens: b.ledger.OpenCount(), Before: b.before, Peers: b.ledger.Peers(),
 	})

@@ -219,18 +219,11 @@ func (b *brokerActor) release(ctx actor.Context, m *releaseReplica) {
 		if b.state != brokerRunning || b.replicas[m.Key] != nil {
 			return
 		}
-		dir := b.replicaDir(held.Topic, held.Partition)
-		gone := fmt.Sprintf("%s.moved-%d", dir, m.Replica)
-		b.renameDeleted(dir, gone)
+		b.renameDeleted(b.replicaDir(held.Topic, held.Partition), filepath.Join(b.dir, held.MovedDir()))
 		b.log.Info("replica is at another broker or node now", "topic", held.Topic, "partition", held.Partition, "replica", m.Replica)
-		err := b.ledger.Mark(datadir.ReplicaDeleted, held.Key())
-		system, self := b.env.system, ctx.Self()
-		b.work.Go(func() {
-			system.Root.Send(self, &released{keys: []protocol.ReplicaID{held.Key()}, err: errors.Join(err, datadir.RemoveDir(gone))})
-		})
+		b.removeMoved(ctx, held, b.ledger.Mark(datadir.ReplicaDeleted, held.Key()))
 	}
-	r := b.replicas[m.Key]
-	if r != nil {
+	if r := b.replicas[m.Key]; r != nil {
 		b.end(ctx, m.Key, r)
 	}
 	if busy := b.busy[b.replicaDir(held.Topic, held.Partition)]; busy != nil {
@@ -238,6 +231,14 @@ func (b *brokerActor) release(ctx actor.Context, m *releaseReplica) {
 		return
 	}
 	remove(ctx)
+}
+
+// removeMoved removes the files of a replica that is marked, unless err says that it is not.
+func (b *brokerActor) removeMoved(ctx actor.Context, r datadir.Replica, err error) {
+	gone, system, self := filepath.Join(b.dir, r.MovedDir()), b.env.system, ctx.Self()
+	b.work.Go(func() {
+		system.Root.Send(self, &released{keys: []protocol.ReplicaID{r.Key()}, err: errors.Join(err, datadir.RemoveDir(gone))})
+	})
 }
 
 // released takes a replica out of the ledger once its files are removed. One of which

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -208,4 +209,43 @@ func TestDroppedTopicIsNotMadeOnceItsDirectoryIsFree(t *testing.T) {
 	require.Equal(t, []string{"third"}, topics)
 	b.work.Wait() // its log is made
 	require.DirExists(t, place)
+}
+
+// The process may end while the files of a replica that is elsewhere are being removed: a large
+// log takes long, and nobody would ever ask for the release of one that is marked.
+func TestFilesOfAMovedReplicaGoAfterTheProcessHasEnded(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	defer stopNode(t, n)
+	_, _, err := n.CreateTopic(t.Context(), &protocol.TopicSpec{Name: "moved"})
+	require.Nil(t, err)
+	awaitSettled(t, n)
+	_, err = n.StopBroker(t.Context(), protocol.DefaultCluster, 1)
+	require.Nil(t, err)
+
+	dir := filepath.Join(n.env.opt.DataDir, protocol.DefaultCluster, "broker-1")
+	id := defaultCluster(n).manifest.ID
+	ledger, lerr := datadir.OpenLedger(dir, id, 1, 0)
+	require.NoError(t, lerr)
+	gone := datadir.Replica{TopicID: "t", Topic: "gone", Partition: 3, ReplicaID: 7, State: datadir.ReplicaLive}
+	kept := datadir.Replica{TopicID: "t", Topic: "kept", Partition: 4, ReplicaID: 8, State: datadir.ReplicaLive}
+	require.NoError(t, ledger.Add(gone, kept))
+	require.NoError(t, ledger.Mark(datadir.ReplicaDeleted, gone.Key()))
+	for _, r := range []datadir.Replica{gone, kept} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, r.MovedDir()), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, r.MovedDir(), "00000000000000000000.log"), []byte("x"), 0o644))
+	}
+	_, err = n.StartBroker(t.Context(), protocol.DefaultCluster, 1)
+	require.Nil(t, err)
+	require.Eventually(t, func() bool {
+		_, serr := os.Stat(filepath.Join(dir, gone.MovedDir()))
+		return errors.Is(serr, os.ErrNotExist)
+	}, patience, 10*time.Millisecond)
+	require.DirExists(t, filepath.Join(dir, kept.MovedDir()), "the ledger has this one")
+	_, err = n.StopBroker(t.Context(), protocol.DefaultCluster, 1)
+	require.Nil(t, err)
+	ledger, lerr = datadir.OpenLedger(dir, id, 1, 0)
+	require.NoError(t, lerr)
+	for _, r := range ledger.Replicas() {
+		require.NotEqual(t, gone.Key(), r.Key())
+	}
 }

@@ -59,6 +59,7 @@ func TestBrokerStopsAndStartsWhileProducing(t *testing.T) {
 	n := startNode(t, dir)
 	defer stopNode(t, n)
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "busy", Partitions: ptr(1)})
+	awaitSettled(t, n) // it has a leader once two of three replicas are there
 
 	stop, done := make(chan struct{}), make(chan map[protocol.Offset]string)
 	go func() {

@@ -3,6 +3,7 @@ package datadir
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -212,6 +213,26 @@ func (l *Ledger) Mark(state ReplicaState, keys ...protocol.ReplicaID) error {
 
 func stateRank(s ReplicaState) int {
 	return slices.Index([]ReplicaState{ReplicaLive, ReplicaLost, ReplicaDeleted}, s)
+}
+
+// MovedDir is the name that the directory of a replica has, within its broker's, while it is
+// removed because the replica is elsewhere.
+func (r Replica) MovedDir() string {
+	return fmt.Sprintf("%s-%d.moved-%d", r.Topic, r.Partition, r.ReplicaID)
+}
+
+// HalfMoved are the replicas whose directories were being removed, because they are elsewhere,
+// when the process ended.
+func (l *Ledger) HalfMoved() (all []Replica) {
+	for _, r := range l.file.Replicas {
+		if r.State != ReplicaDeleted {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(filepath.Dir(l.path), r.MovedDir())); err == nil {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // Remove takes replicas out that are marked deleted, once their directories are
