@@ -135,8 +135,9 @@ func (o *Options) changeConfig(s *protocol.TopicSpec, c *kmsg.IncrementalAlterCo
 	return "a setting can be set or deleted; it cannot be appended to or subtracted from"
 }
 
-// describeConfigs lists the settings of topics and of the brokers: all, or those that are named. All
-// brokers have the same, whichever is asked for, as they are one server's.
+// describeConfigs lists the settings of topics and of the brokers: those that are named, or all if
+// none is (null or an empty list, as with Kafka). All brokers have the same, whichever is asked
+// for, as they are one server's.
 func (h *topicHandlers) describeConfigs(req *kmsg.DescribeConfigsRequest) *kmsg.DescribeConfigsResponse {
 	resp := answerTo[*kmsg.DescribeConfigsResponse](req)
 	for i := range req.Resources {
@@ -171,7 +172,7 @@ func (o *Options) describeBrokerConfigs(out *kmsg.DescribeConfigsResponseResourc
 		{"message.max.bytes", int64(o.MaxRecordBytes), "Bytes of one record's key, value and headers: limits.record_bytes of the server."},
 		{"socket.request.max.bytes", int64(o.MaxRequestBytes), "Bytes of one request, and of its batches decompressed: limits.body_bytes of the server."},
 	} {
-		if names != nil && !slices.Contains(names, c.name) {
+		if len(names) > 0 && !slices.Contains(names, c.name) {
 			continue
 		}
 		value := number(c.value)
@@ -197,7 +198,7 @@ func (h *topicHandlers) describeTopicConfigs(out *kmsg.DescribeConfigsResponseRe
 	}
 	for i := range topicConfigs {
 		from := &topicConfigs[i]
-		if names != nil && !slices.Contains(names, from.name) {
+		if len(names) > 0 && !slices.Contains(names, from.name) {
 			continue
 		}
 		value := from.get(info)

@@ -15,6 +15,7 @@ const (
 	errRequestTimedOut           int16 = 7
 	errMessageTooLarge           int16 = 10
 	errCoordinatorLoadInProgress int16 = 14
+	errCoordinatorNotAvailable   int16 = 15
 	errNotCoordinator            int16 = 16
 	errInconsistentGroupProtocol int16 = 23
 	errNotController             int16 = 41

@@ -23,7 +23,10 @@ func (h *groupHandlers) listGroups(req *kmsg.ListGroupsRequest) *kmsg.ListGroups
 	resp := answerTo[*kmsg.ListGroupsResponse](req)
 	groups, err := h.view(protocol.RightRead).Groups(h.srv.o.Cluster)
 	if err != nil {
-		resp.ErrorCode = groupError(err)
+		// It may pass. No coordinator is looked for with this request: clients ask all nodes.
+		if resp.ErrorCode = groupError(err); resp.ErrorCode == errNotCoordinator {
+			resp.ErrorCode = errCoordinatorNotAvailable
+		}
 		return resp
 	}
 	for i := range groups {

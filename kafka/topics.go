@@ -310,6 +310,9 @@ func (h *topicHandlers) trim(topic string, p *kmsg.DeleteRecordsRequestTopicPart
 	case err.Code == protocol.CodeNotAllowed:
 		return -1, errPolicyViolation
 	}
-	code, _ = adminError(err)
+	// It may pass: this request goes to leaders, and not to the controller.
+	if code, _ = adminError(err); code == errNotController {
+		code = errNotLeaderOrFollower
+	}
 	return -1, code
 }
