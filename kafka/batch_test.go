@@ -143,6 +143,7 @@ func TestBatchesThatAreRefused(t *testing.T) {
 		"snappy that is none":    {compressed(codecSnappy, []byte("\xff\xff\xff\xff\xff\xff")), errCorruptMessage},
 		"lz4 that is none":       {compressed(codecLZ4, []byte("xx")), errCorruptMessage},
 		"zstd that is none":      {compressed(codecZstd, []byte("xx")), errCorruptMessage},
+		"a wide zstd window":     {compressed(codecZstd, wideZstd(t, make([]byte, 200))), errUnsupportedCompression},
 		"a zstd bomb":            {compressed(codecZstd, zstdOf(make([]byte, 2<<20))), errMessageTooLarge},
 		"an lz4 bomb":            {compressed(codecLZ4, lz4Of(t, make([]byte, 2<<20))), errMessageTooLarge},
 	} {
@@ -313,4 +314,17 @@ func FuzzProduceRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// wideZstd compresses as the highest levels do: what reads it has to keep more than is allowed.
+func wideZstd(t *testing.T, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := zstd.NewWriter(&out, zstd.WithWindowSize(2*maxZstdWindow), zstd.WithSingleSegment(false))
+	require.NoError(t, err)
+	_, err = w.Write(b)
+	require.NoError(t, err)
+	require.NoError(t, w.Flush()) // so that the size is not known when the frame begins
+	require.NoError(t, w.Close())
+	return out.Bytes()
 }

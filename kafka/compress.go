@@ -27,6 +27,7 @@ var (
 	errTooLarge    = errors.New("the batch is larger than the limit when it is decompressed")
 	errCompression = errors.New("the batch cannot be decompressed")
 	errNoRoom      = errors.New("there is no memory for the batch")
+	errWindow      = errors.New("what reads the batch would have to keep too much of it")
 )
 
 // Decompressors hold up to megabytes of state, so they are used again, by all connections.
@@ -34,7 +35,8 @@ var gzipReaders, lz4Readers, zstdReaders sync.Pool
 
 // maxZstdWindow bounds the window of a zstd frame, in bytes: what a reader keeps of
 // what it has read, as the frame itself demands. It is in no budget, and a client could ask for
-// gigabytes. Levels up to 19 need 8 MiB at most.
+// gigabytes. Levels up to 19 need 8 MiB at most, those above up to 128 MiB: batches of them are
+// refused for good (errWindow).
 const maxZstdWindow = 16 << 20
 
 // inflation is where a batch is decompressed. Taken is never more than dst has room for: dst
@@ -63,7 +65,7 @@ func (i *inflation) grow(n int) error {
 }
 
 // decompress returns the records of a batch. Errors: errTooLarge, errCompression,
-// errNoRoom. Nothing is believed of what the compressed form says of its size: it is read
+// errNoRoom, errWindow. Nothing is believed of what the compressed form says of its size: it is read
 // until it ends, or goes beyond the limit.
 func decompress(codec int, src []byte, to *inflation) ([]byte, error) {
 	to.dst = to.dst[:0]
@@ -122,6 +124,8 @@ func (i *inflation) read(r io.Reader, n int) ([]byte, error) {
 				return nil, errTooLarge
 			case errors.Is(err, io.EOF):
 				return i.dst, nil
+			case errors.Is(err, zstd.ErrWindowSizeExceeded):
+				return nil, errWindow
 			case err != nil:
 				return nil, errCompression
 			}

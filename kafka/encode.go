@@ -65,6 +65,8 @@ func (e *encoder) encode(req *protocol.ProduceRequest, records []byte) (code int
 	switch {
 	case code == errNotEnoughReplicas:
 		return code, noRoom
+	case code == errUnsupportedCompression:
+		return code, "the codec is not known, or a zstd frame needs a window of more than 16 MiB: use level 19 at most"
 	case code != errNone:
 		return code, ""
 	}
@@ -101,6 +103,8 @@ func (e *encoder) inflate(b *batch) int16 {
 			return errMessageTooLarge
 		case errors.Is(err, errNoRoom):
 			return errNotEnoughReplicas
+		case errors.Is(err, errWindow): // not errCorruptMessage, for which clients would send it again
+			return errUnsupportedCompression
 		default:
 			return errCorruptMessage
 		}
