@@ -77,24 +77,55 @@ type directReader struct {
 }
 
 // read prints a partition from a position on, until there are no more records, or
-// enough.
+// enough. The server is asked for the next ones before those that it has answered are
+// printed.
 func (d *directReader) read(ctx context.Context, at position) {
-	options := client.FetchOptions{Cluster: d.o.cluster, Offset: at.offset, MaxRecords: pollRecords}
+	options := client.FetchOptions{Cluster: d.o.cluster, Offset: at.offset}
 	if d.o.follow {
 		options.Wait = followWait
 	}
-	for ctx.Err() == nil {
-		reply, err := d.api.Fetch(ctx, at.topic, at.partition, options)
-		if ctx.Err() != nil || err == nil && len(reply.Messages) == 0 && !d.o.follow {
+	asked := d.ask(ctx, at, options, 0)
+	for asked != nil {
+		got := <-asked
+		if ctx.Err() != nil || got.err == nil && len(got.Messages) == 0 && !d.o.follow {
 			return
 		}
-		if err != nil {
-			d.end(d.api.explain(err))
+		if got.err != nil {
+			d.end(d.api.explain(got.err))
 			return
 		}
-		d.print(reply.Messages)
-		options.Offset = reply.NextOffset
+		options.Offset = got.NextOffset
+		asked = d.ask(ctx, at, options, len(got.Messages))
+		d.print(got.Messages)
 	}
+}
+
+// fetched is what a fetch has brought.
+type fetched struct {
+	*client.FetchReply
+	err error
+}
+
+// directRecords is how many records one fetch brings at most.
+const directRecords = 2000
+
+// ask fetches on another goroutine. It returns nil if no more records are to be printed
+// than there are already, with those that are not printed yet.
+func (d *directReader) ask(ctx context.Context, at position, options client.FetchOptions, unprinted int) <-chan fetched {
+	if options.MaxRecords = directRecords; d.o.maxRecords > 0 {
+		d.mu.Lock()
+		options.MaxRecords = min(options.MaxRecords, d.o.maxRecords-d.printed-unprinted)
+		d.mu.Unlock()
+	}
+	if options.MaxRecords <= 0 || ctx.Err() != nil {
+		return nil
+	}
+	asked := make(chan fetched, 1)
+	go func() {
+		reply, err := d.api.Fetch(ctx, at.topic, at.partition, options)
+		asked <- fetched{reply, err}
+	}()
+	return asked
 }
 
 func (d *directReader) print(batch []client.Message) {

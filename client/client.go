@@ -187,8 +187,14 @@ func (c *Client) moveOn(from uint32) bool {
 	return true
 }
 
+// maxAnswerRoom bounds the memory, in bytes, that is made for an answer before it is there.
+const maxAnswerRoom = 32 << 20
+
 // readAnswer appends the body of an answer to buf and closes it.
 func readAnswer(resp *http.Response, buf []byte) ([]byte, error) {
+	if n := resp.ContentLength; n > 0 { // and one byte more, or the end is looked for in memory twice as large
+		buf = slices.Grow(buf, int(min(n, maxAnswerRoom))+1)
+	}
 	buf, err := readAll(buf, resp.Body)
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
 		return nil, &TransportError{fmt.Errorf("client: read answer: %w", err)}

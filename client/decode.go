@@ -95,10 +95,17 @@ func (d *decoder) text(field, old string) string {
 	return string(inner)
 }
 
-// messages decodes an array of records, which share the memory of the answer.
-func (d *decoder) messages() []Message {
+// messages decodes an array of records, which share the memory of the answer: at most
+// limit, 0 for usualRecords, of which size bytes are left at most. Both are for room only.
+func (d *decoder) messages(limit, size int) []Message {
+	if limit <= 0 {
+		limit = usualRecords
+	}
 	var list []Message
 	for d.r.Array(); d.r.Element(); {
+		if len(list) == 1 { // most are about as long as the first
+			list = append(make([]Message, 0, 1+min(limit, size/max(1, len(list[0].raw)))), list[0])
+		}
 		list = append(list, Message{})
 		m, start := &list[len(list)-1], d.r.Mark()
 		d.message(m)
@@ -106,6 +113,9 @@ func (d *decoder) messages() []Message {
 	}
 	return list
 }
+
+// usualRecords is how many records the server returns at most, unless told otherwise.
+const usualRecords = 500
 
 func (d *decoder) message(m *Message) {
 	start := d.r.Mark()

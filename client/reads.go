@@ -53,7 +53,7 @@ func (c *Client) Fetch(ctx context.Context, topic string, partition int, o Fetch
 	for d.r.Object(); d.r.Field(); {
 		switch string(d.r.Key) {
 		case "records":
-			reply.Messages = d.messages()
+			reply.Messages = d.messages(o.MaxRecords, len(body))
 		case "next_offset":
 			reply.NextOffset = d.int64("next_offset")
 		case "high_watermark":
@@ -117,7 +117,7 @@ func (c *Client) Poll(ctx context.Context, p PollRequest) (*PollReply, error) {
 		case "generation":
 			reply.Generation = d.int64("generation")
 		case "records":
-			reply.Messages = d.messages()
+			reply.Messages = d.messages(p.MaxRecords, len(body))
 		case "cursor":
 			reply.Cursor = d.text("cursor", "")
 		case "out_of_range":
