@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -40,6 +41,7 @@ type standIn struct {
 	stdout   io.Writer      // of the commands, instead of what ottla returns
 	terminal bool
 	asks     bool
+	linger   time.Duration // of `ottla produce`, 0: as ever
 }
 
 // with gives the commands these signals.
@@ -72,7 +74,7 @@ func (s *standIn) ottla(t *testing.T, stdin string, args ...string) (code int, s
 	t.Helper()
 	var out, errs bytes.Buffer
 	p := &process{
-		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, signals: s.signals, terminal: s.terminal, asks: s.asks,
+		stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, signals: s.signals, terminal: s.terminal, asks: s.asks, linger: s.linger,
 		lookupEnv: func(name string) (string, bool) { return s.url, name == "OTTLA_SERVER" },
 	}
 	if s.stdout != nil {

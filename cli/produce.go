@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -161,7 +162,7 @@ func newSender(p *process, a *api, o *produceOptions, size int64, place placemen
 	var err error
 	s.producer, err = a.NewProducer(o.topic, client.ProducerConfig{
 		Cluster: o.cluster, ProducerID: "cli-" + rand.Text(), Lanes: place.lanes, StopOnError: true,
-		BatchBytes: produceBytes, BatchRecords: produceRecords, MaxInFlightBytes: int64(2 * place.lanes * produceBytes), Linger: produceLinger,
+		BatchBytes: produceBytes, BatchRecords: produceRecords, MaxInFlightBytes: int64(2 * place.lanes * produceBytes), Linger: cmp.Or(p.linger, produceLinger),
 		RequestTimeout: callTimeout, DeliveryTimeout: forever, Retry: s.retries.again, RetryBackoff: retryBackoff,
 	})
 	return s, err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -31,7 +32,8 @@ type process struct {
 	signals   <-chan os.Signal // SIGINT, SIGTERM and SIGHUP; capacity at least 2
 	heeded    *atomic.Int32    // how many read them: while nobody does they end the process; nil: they do not
 	open      opener
-	streams   func() // called by commands that pass many records on; nil: nothing is to be done
+	linger    time.Duration // how long `ottla produce` waits for more lines, 0: produceLinger
+	streams   func()        // called by commands that pass many records on; nil: nothing is to be done
 }
 
 // passes says that a command passes many records on.
