@@ -14,6 +14,13 @@ import (
 // Serves implements coordinator.Host.
 func (p *partitionActor) Serves() bool { return p.ref != nil }
 
+// Direct implements coordinator.Host.
+func (p *partitionActor) Direct(group string, to *actor.PID) {
+	if p.ref != nil {
+		p.ref.Direct(group, to)
+	}
+}
+
 // ProposalsAccepted implements coordinator.Host.
 func (p *partitionActor) ProposalsAccepted() (n uint64, ok bool) { return p.rep.ProposalsAccepted() }
 

@@ -49,8 +49,9 @@ type Coordinator struct {
 
 	polls protocol.Counter // numbers them
 
-	groupProps *actor.Props // of all groups' actors
-	spawning   *groupActor  // the one that groupProps makes
+	groupProps *actor.Props // of groups' actors
+	queueProps *actor.Props // of those that are queues
+	spawning   *groupActor  // the one that they make
 }
 
 // Host is what a coordinator needs of the partition that it belongs to. Its methods are
@@ -58,6 +59,9 @@ type Coordinator struct {
 type Host interface {
 	// Serves reports whether the partition's replica leads and serves.
 	Serves() bool
+	// Direct has clients ask a group's actor without the partition; nil: not any more. The
+	// end of a leadership ends it for all groups.
+	Direct(group string, to *actor.PID)
 	// ProposalsAccepted and ProposalsAnswered are those of replica.Replica.
 	ProposalsAccepted() (n uint64, ok bool)
 	ProposalsAnswered(upTo uint64) bool
@@ -70,8 +74,10 @@ func New(host Host, env *Env, log *slog.Logger, id logfile.Identity) *Coordinato
 		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{}, classic: map[string]struct{}{},
 		coming: map[string]struct{}{},
 	}
-	c.groupProps = supervise.Props(log, func() actor.Actor { return c.spawning },
-		actor.WithMailbox(supervise.Answering(log, actor.UnboundedLockfree())))
+	producer := func() actor.Actor { return c.spawning }
+	c.groupProps = supervise.Props(log, producer, actor.WithMailbox(supervise.Answering(log, supervise.Inline())))
+	// A queue has more to do for a message, and the partition would wait for it.
+	c.queueProps = supervise.Props(log, producer, actor.WithMailbox(supervise.Answering(log, actor.UnboundedLockfree())))
 	return c
 }
 
@@ -138,14 +144,33 @@ func (c *Coordinator) Restore(records []logfile.Record, _ int64) {
 // keep notes a committed record of a group. A group that has one is let in for good.
 func (c *Coordinator) keep(name string, rec metarecord.Record) {
 	kept := c.groups[name]
-	if kept == nil {
+	isNew := kept == nil
+	if isNew {
 		kept = &group.Kept{}
 		c.groups[name] = kept
 	}
-	if kept.Set(rec); kept.Empty() {
+	kept.Set(rec)
+	if kept.Empty() {
 		delete(c.groups, name)
 	}
+	if isNew || kept.Empty() || isQueueKey(rec.Key) {
+		c.direct(name)
+	}
 	delete(c.coming, name)
+}
+
+// direct has clients ask a group's actor themselves, or not any more. It may be asked so
+// while request would do nothing but hand on what comes: where the group is let in for
+// good. The actors of queues run on goroutines of their own anyway.
+func (c *Coordinator) direct(name string) {
+	pid, kept := c.running[name], c.groups[name]
+	if pid == nil && !c.serves() {
+		return
+	}
+	if kept == nil || kept.IsQueue() {
+		pid = nil
+	}
+	c.host.Direct(name, pid)
 }
 
 // Lead says that the partition's replica leads in a term, and serves. Of groups with actors
@@ -187,6 +212,7 @@ func (c *Coordinator) Ended(pid *actor.PID) {
 		delete(c.names, pid.Id)
 		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
 			delete(c.running, name)
+			c.direct(name)
 			delete(c.coming, name)
 			c.queuesUp = false
 			delete(c.classic, name)
@@ -235,7 +261,8 @@ func (c *Coordinator) request(ctx actor.Context, m *routing.GroupRequest) {
 		}
 	}
 	if pid == nil {
-		pid = c.spawn(ctx, m.Group)
+		_, queue := m.Msg.(*routing.GroupQueue)
+		pid = c.spawn(ctx, m.Group, queue)
 	}
 	ctx.Send(pid, m.Msg)
 }
@@ -265,7 +292,7 @@ func (c *Coordinator) startQueues(ctx actor.Context) {
 	for name, kept := range c.groups {
 		if c.running[name] == nil && kept.IsQueue() {
 			if c.clear(name) {
-				c.spawn(ctx, name)
+				c.spawn(ctx, name, true)
 			} else {
 				c.queuesUp = false
 			}
@@ -275,16 +302,21 @@ func (c *Coordinator) startQueues(ctx actor.Context) {
 
 // spawn starts a group's actor with the records that are committed now. The props are shared
 // by all groups, because making them costs more than the actor: the producer finds the one
-// to start in spawning, at once and on this goroutine.
-func (c *Coordinator) spawn(ctx actor.Context, group string) *actor.PID {
+// to start in spawning, at once and on this goroutine. Queue says that the group is to be one.
+func (c *Coordinator) spawn(ctx actor.Context, group string, queue bool) *actor.PID {
 	c.spawning = &groupActor{
 		env: c.env, log: c.log, name: group, term: c.term,
 		clusterID: c.clusterID, partition: c.partition, records: c.groups[group].List(), numbers: &c.polls,
 	}
-	pid := ctx.Spawn(c.groupProps)
+	props := c.groupProps
+	if kept := c.groups[group]; queue || kept != nil && kept.IsQueue() {
+		props = c.queueProps
+	}
+	pid := ctx.Spawn(props)
 	c.spawning = nil
 	c.running[group] = pid
 	c.names[pid.Id] = group
+	c.direct(group)
 	return pid
 }
 

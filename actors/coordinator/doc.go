@@ -6,6 +6,11 @@
 // has, below the partition, an actor for each group that somebody has asked for. What a
 // group decides is in packages group, queue and classic, which know no actors.
 //
+// A group's actor has no goroutine: it runs on that of whoever sends to it and finds it idle
+// (supervise.Inline), a client's as a rule, or its partition's when records are committed. So
+// it must not wait. Clients find it by the leadership of its partition (Host.Direct). Queues,
+// which have more to do for a message, run on goroutines of their own.
+//
 // # Invariants
 //
 //   - A group's actor runs ahead of the log: decided records are applied at once and

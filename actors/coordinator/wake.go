@@ -31,7 +31,7 @@ func (c *Coordinator) wake(ctx actor.Context) {
 	for _, name := range portion {
 		kept := c.groups[name]
 		if kept != nil && kept.Alive && c.running[name] == nil && c.clear(name) { // else it is for the next look
-			c.spawn(ctx, name)
+			c.spawn(ctx, name, false)
 		}
 	}
 	if c.asleep = c.asleep[len(portion):]; len(c.asleep) == 0 {

@@ -21,11 +21,18 @@ import (
 )
 
 // leading is the host of a coordinator that leads, and whose proposals are all answered.
-type leading struct{}
+type leading struct{ direct map[string]*actor.PID }
 
 func (leading) Serves() bool                      { return true }
 func (leading) ProposalsAccepted() (uint64, bool) { return 0, true }
-func (leading) ProposalsAnswered(uint64) bool     { return true }
+func (l leading) Direct(name string, to *actor.PID) {
+	if to == nil {
+		delete(l.direct, name)
+		return
+	}
+	l.direct[name] = to
+}
+func (leading) ProposalsAnswered(uint64) bool { return true }
 
 // coordinatorProbe is a coordinator in an actor that commits what its groups propose.
 type coordinatorProbe struct {
@@ -45,7 +52,7 @@ func newCoordinatorProbe(t *testing.T, names []string, records []metarecord.Reco
 		Seal: func(string) *group.Seal { return nil }, Level: func() int { return level.Newest },
 		Ticks: func(d time.Duration) int { return int(d / time.Second) },
 	}
-	p.c = New(leading{}, env, slog.Default(), logfile.Identity{ClusterID: "c"})
+	p.c = New(leading{map[string]*actor.PID{}}, env, slog.Default(), logfile.Identity{ClusterID: "c"})
 	for _, name := range names {
 		for _, rec := range records {
 			p.c.keep(name, metarecord.Record{Action: rec.Action, Key: bytes.Replace(rec.Key, []byte(`"g"`), []byte(`"`+name+`"`), 1), Value: rec.Value})

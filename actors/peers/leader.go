@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -18,6 +19,7 @@ type LocalLeader struct {
 	root *actor.RootContext
 	view atomic.Pointer[logfile.View]
 
+	groups     sync.Map // *actor.PID by name, see Direct
 	group      *Group
 	voters     atomic.Pointer[voters]
 	confirming atomic.Bool
@@ -90,5 +92,24 @@ func (l *LocalLeader) Register(w *protocol.Waiter, offset protocol.Offset) {
 // Unregister implements routing.Leader.
 func (l *LocalLeader) Unregister(w *protocol.Waiter) { l.root.Send(l.pid, &UnparkWaiter{Waiter: w}) }
 
+// Direct has what is asked of a consumer group go to its own mailbox, without a way through
+// the replica's; nil: not any more. A mailbox that has ended refuses, as a replica does that
+// does not lead any more.
+func (l *LocalLeader) Direct(group string, to *actor.PID) {
+	if to == nil {
+		l.groups.Delete(group)
+		return
+	}
+	l.groups.Store(group, to)
+}
+
 // Ask implements routing.Leader.
-func (l *LocalLeader) Ask(q routing.Question) { l.root.Send(l.pid, q) }
+func (l *LocalLeader) Ask(q routing.Question) {
+	if m, ok := q.(*routing.GroupRequest); ok {
+		if to, ok := l.groups.Load(m.Group); ok {
+			l.root.Send(to.(*actor.PID), m.Msg)
+			return
+		}
+	}
+	l.root.Send(l.pid, q)
+}
