@@ -23,8 +23,9 @@ type suspension struct {
 	step    func() (answerFunc, parkFunc)
 	release func() // to be called when there is an answer
 
-	answer answerFunc // of the last step, or
-	park   parkFunc   // what is to be waited for
+	answer   answerFunc // of the last step, or
+	park     parkFunc   // what is to be waited for
+	advanced bool       // a step was taken, and Advance is to say what came of it
 
 	// What is left of the request.
 	srv       *Server
@@ -40,20 +41,27 @@ type suspension struct {
 	origin    string // whose page may read the answer; "": none that needs to be named
 }
 
-// await answers the request with what comes of s. If it may take long, the
-// request is suspended; else all is done before await returns.
+// await answers the request with what comes of s. If it has to wait, the request is
+// suspended; else all is done before await returns. What only waits takes no part of the
+// server.
 func (c *call) await(s *suspension, timeout time.Duration) *protocol.Error {
 	session := c.client.session
 	if session == nil || timeout <= 0 {
 		return s.now(c.leave)(c)
 	}
+	// The first step is taken here: most reads of what is there already end with it, and
+	// need nothing that is kept for a wait.
+	c.leave()
+	if !s.Advance() {
+		return s.answer(c)
+	}
+	s.advanced = true
 	s.srv, s.done, s.began, s.bytesIn, s.route, s.method = c.srv, c.done, c.began, c.bytesIn, c.route, methodName(c.ctx.Method())
 	s.target, s.accept = string(c.ctx.RequestURI()), string(c.ctx.Request.Header.Peek("Accept-Encoding"))
 	s.requestID = string(c.requestID())
 	h := &c.ctx.Response.Header
 	s.varies, s.origin = len(h.Peek("Vary")) > 0, string(h.Peek("Access-Control-Allow-Origin"))
 	session.Suspend(s)
-	c.leave() // what only waits takes no part of the server
 	c.suspended = true
 	return nil
 }
@@ -120,6 +128,10 @@ func (s *suspension) now(waits func()) answerFunc {
 // Advance implements conn.Waiting. A panic is a bug of ours, and costs one
 // request.
 func (s *suspension) Advance() (waits bool) {
+	if s.advanced {
+		s.advanced = false
+		return true
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			s.answer, s.park = panicAnswer(p), nil

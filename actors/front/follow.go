@@ -1,6 +1,7 @@
 package front
 
 import (
+	"sync"
 	"time"
 
 	"ottla/actors/routing"
@@ -163,8 +164,12 @@ func (f *follow[T]) await() (T, bool) {
 	default:
 	}
 	until := minTime(f.deadline, f.asked.Add(f.attempt))
-	t := time.NewTimer(time.Until(until))
-	defer t.Stop()
+	t := timers.Get().(*time.Timer)
+	t.Reset(time.Until(until))
+	defer func() {
+		t.Stop() // nothing of this wait is left in its channel then
+		timers.Put(t)
+	}()
 	route := f.route()
 	for {
 		// Both at once, or a change between two looks would be missed.
@@ -183,6 +188,13 @@ func (f *follow[T]) await() (T, bool) {
 		}
 	}
 }
+
+// timers are for await, which every commit waits in: their memory is used again.
+var timers = sync.Pool{New: func() any {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}}
 
 // next waits for the leader to ask next; false if there was none in time.
 func (f *follow[T]) next() bool {

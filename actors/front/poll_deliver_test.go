@@ -84,6 +84,7 @@ func TestDeliveryThatStaysStale(t *testing.T) {
 			for range c.records {
 				leaders[0].append("1")
 			}
+			w.groups.late = true
 			p := w.pollOf(func(r *protocol.PollRequest) { r.AutoCommit, r.Timeout = c.auto, 0 })
 			p.until(stateDeliver)
 			p.deadline = time.Now().Add(-time.Hour)

@@ -1,6 +1,7 @@
 package front
 
 import (
+	"sync/atomic"
 	"time"
 
 	"ottla/actors/routing"
@@ -33,8 +34,16 @@ func answerOf[T any](p *poll, question func(*poll) follow[T]) (answer T, come bo
 		if f.topic == nil {
 			return answer, true, routing.ErrStarting
 		}
-		// The answer wakes the poll. If that comes before it parks, the parker keeps it.
-		if f.begin(protocol.NewFuture[T]().Then(p.wake)) {
+		// The answer wakes the poll, unless it is here already, as it is where the group's
+		// actor has run on this goroutine. If it comes before the poll parks, the parker keeps
+		// it.
+		met := new(atomic.Int32)
+		slot := protocol.NewFuture[T]().Then(func() {
+			if met.Add(1) == 2 {
+				p.wake()
+			}
+		})
+		if f.begin(slot) && met.Add(1) == 1 {
 			p.question = pollQuestion{under: f, patience: questionPatience}
 			return answer, false, nil
 		}

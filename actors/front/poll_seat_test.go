@@ -30,7 +30,7 @@ func (w *world) stream() *streamPolls {
 func (s *streamPolls) next() *testPoll {
 	req := s.req
 	done := make(chan struct{})
-	return &testPoll{poll: s.startPoll(&req, done), t: s.t, done: done}
+	return &testPoll{w: s.world, poll: s.startPoll(&req, done), t: s.t, done: done}
 }
 
 // took remembers an answer, as a stream does.

@@ -16,6 +16,7 @@ import (
 // testPoll is a poll that a test carries on.
 type testPoll struct {
 	*poll
+	w     *world
 	t     *testing.T
 	done  chan struct{} // its front end's
 	woken chan struct{} // closed by the resume of the last Park
@@ -31,7 +32,7 @@ func (w *world) pollOf(change func(*protocol.PollRequest)) *testPoll {
 		change(req)
 	}
 	done := make(chan struct{})
-	return &testPoll{poll: w.startPoll(req, done), t: w.t, done: done}
+	return &testPoll{poll: w.startPoll(req, done), w: w, t: w.t, done: done}
 }
 
 // until carries the poll on until it waits in that state, and parks it.
@@ -53,6 +54,7 @@ func (p *testPoll) parkNow() {
 	woken := make(chan struct{})
 	p.woken = woken
 	p.Park(func() { close(woken) })
+	p.w.groups.answerLate()
 }
 
 // resumed waits until the poll has to go on.
@@ -108,6 +110,7 @@ func values(records []protocol.Record) []string {
 
 func TestPollGoesThroughItsStates(t *testing.T) {
 	w := newWorld(t)
+	w.groups.late = true
 	_, leaders := w.withTopic("q", 1)
 	leaders[0].append("1", "2")
 	p := w.pollOf(nil)
@@ -139,6 +142,27 @@ func TestPollGoesThroughItsStates(t *testing.T) {
 	deliveries := messages[*routing.GroupDelivered](w.groups)
 	assert.True(t, deliveries[0].Commit)
 	assert.False(t, deliveries[1].Commit, "there is nothing to commit")
+}
+
+// An answer that is there when the question was put is not waited for, and wakes nobody
+// later.
+func TestPollGoesOnWithAnswersThatAreThere(t *testing.T) {
+	w := newWorld(t)
+	_, leaders := w.withTopic("q", 1)
+	leaders[0].append("1")
+	p := w.pollOf(nil)
+	reply, waits, err := p.Advance()
+	require.Nil(t, err)
+	require.False(t, waits)
+	assert.Equal(t, []string{"1"}, values(reply.Records))
+
+	next := w.pollOf(nil)
+	_, waits, err = next.Advance()
+	require.Nil(t, err)
+	require.True(t, waits)
+	assert.Equal(t, stateWait, next.state, "only records are waited for")
+	next.parkNow()
+	next.requireParked()
 }
 
 // A state uses what is there, whoever has found it out: a poll that knows its

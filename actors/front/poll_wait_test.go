@@ -194,20 +194,16 @@ func TestPollHearsTheSignalThatCameWithItsShare(t *testing.T) {
 	w := newWorld(t)
 	w.withTopic("q", 1)
 	p := w.pollOf(nil)
-	for p.state != stateWait {
-		_, waits, err := p.Advance()
-		require.Nil(t, err)
-		require.True(t, waits)
-		if p.state != stateWait {
-			p.parkNow()
-			p.resumed()
-		}
-	}
+	_, waits, err := p.Advance()
+	require.Nil(t, err)
+	require.True(t, waits)
+	require.Equal(t, stateWait, p.state)
+	w.groups.late = true // the next question waits
 	p.share.handle.Tell(routing.PollRebalanced)
 	p.flags.Store(0) // as by the answer to the question
 	p.parkNow()
 	p.resumed()
-	_, waits, err := p.Advance()
+	_, waits, err = p.Advance()
 	require.Nil(t, err)
 	require.True(t, waits)
 	assert.Equal(t, stateShare, p.state)

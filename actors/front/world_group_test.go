@@ -24,6 +24,9 @@ type fakeCoordinator struct {
 	// before is called with each message; it returns true when it has answered
 	// the message itself, or never will.
 	before func(routing.Question) bool
+	// late has questions wait until the poll that has asked is parked.
+	late    bool
+	waiting []routing.Question
 }
 
 // forgetPlaces has the next poll of each consumer ask for its share first.
@@ -58,6 +61,10 @@ func (g *fakeGroup) superseded(id protocol.ConsumerID, number uint64, h *routing
 func (c *fakeCoordinator) ask(q routing.Question) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.late {
+		c.waiting = append(c.waiting, q)
+		return
+	}
 	switch m := q.(type) {
 	case *routing.GroupRequest:
 		c.asked = append(c.asked, m.Msg)
@@ -92,6 +99,18 @@ func (c *fakeCoordinator) intercept(before func(routing.Question) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.before = before
+}
+
+// answerLate answers what was asked since late was set.
+func (c *fakeCoordinator) answerLate() {
+	c.mu.Lock()
+	asked, late := c.waiting, c.late
+	c.waiting, c.late = nil, false
+	c.mu.Unlock()
+	for _, q := range asked {
+		c.ask(q)
+	}
+	c.late = late
 }
 
 // tell answers a message as if a client had sent it.
