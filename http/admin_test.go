@@ -1,6 +1,7 @@
 package http
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -102,6 +103,18 @@ func TestOffsets(t *testing.T) {
 		{"topic":"liked","partition":0,"committed":5,"position":null,"end":9,"lag":4,"metadata":"","owner":7},
 		{"topic":"liked","partition":1,"committed":null,"position":null,"end":3,"lag":3,"metadata":"","owner":null}]}`,
 		h.do("GET", "/offset?group=g&topic=liked", "").body)
+}
+
+// The answer to a commit is written by hand, and is what encoding/json would make of it.
+func TestCommitAnswersAsJSON(t *testing.T) {
+	for _, r := range []*protocol.CommitReply{
+		{Group: "g", Offsets: []protocol.CommittedEntry{}},
+		{Group: "consumer-7", ConsumerID: 7, Offsets: []protocol.CommittedEntry{{Topic: "t.1", Partition: 2, Offset: 3}, {Topic: "u", Offset: 1 << 60}}},
+	} {
+		want, err := json.Marshal(r)
+		require.NoError(t, err)
+		assert.Equal(t, string(want), string(appendCommitted(nil, r)))
+	}
 }
 
 func TestGroups(t *testing.T) {

@@ -38,6 +38,53 @@ func getEvents(c *call) *protocol.Error {
 	return c.await(pending(c, c.b.StartPoll(req, c.srv.done), &req.Watch, records, answerPoll, c.lostPoll(req, records), release), req.Timeout)
 }
 
+// pollFields are the fields of a poll, which setPollField sets.
+var pollFields = []binding{
+	{name: "topic", required: true, many: true},
+	{name: "cluster"},
+	{name: "consumer_id"},
+	{name: "group"},
+	{name: "max_records"},
+	{name: "max_bytes"},
+	{name: "timeout_ms"},
+	{name: "session_timeout_ms"},
+	{name: "auto_commit"},
+	{name: "auto_create"},
+	{name: "from"},
+	{name: "ack"},
+	{name: "after"},
+}
+
+func setPollField(req *protocol.PollRequest, o *Options, i int, name string, v value) *protocol.Error {
+	switch pollFields[i].name {
+	case "topic":
+		return setNames(&req.Topics, protocol.MaxPollTopics)(name, v)
+	case "cluster":
+		return setName(&req.Cluster)(name, v)
+	case "consumer_id":
+		return setInteger(&req.ConsumerID, 1, maxID, atLeast)(name, v)
+	case "group":
+		return setName(&req.Group)(name, v)
+	case "max_records":
+		return setInteger(&req.MaxRecords, 1, int64(o.MaxRecords), limited)(name, v)
+	case "max_bytes":
+		return setInteger(&req.MaxBytes, 1, int64(o.MaxBytes), limited)(name, v)
+	case "timeout_ms":
+		return setMilliseconds(&req.Timeout, 0, o.MaxTimeout)(name, v)
+	case "session_timeout_ms":
+		return setMilliseconds(&req.SessionTimeout, time.Millisecond, o.MaxSessionTimeout)(name, v)
+	case "auto_commit":
+		return setBool(&req.AutoCommit)(name, v)
+	case "auto_create":
+		return setBool(&req.AutoCreate)(name, v)
+	case "from":
+		return setFrom(&req.From)(name, v)
+	case "ack":
+		return setCursor(&req.Ack)(name, v)
+	}
+	return setCursor(&req.After)(name, v)
+}
+
 // decodePoll reads a poll from the body or from the query.
 func (q *request) decodePoll() (*protocol.PollRequest, *protocol.Error) {
 	o := q.intake.o
@@ -45,22 +92,8 @@ func (q *request) decodePoll() (*protocol.PollRequest, *protocol.Error) {
 		MaxRecords: o.DefaultMaxRecords, MaxBytes: o.DefaultMaxBytes, Timeout: o.DefaultPollTimeout,
 		SessionTimeout: o.DefaultSessionTimeout, AutoCommit: true, AutoCreate: o.AutoCreateOnRead,
 	}
-	fields := []binding{
-		{name: "topic", required: true, many: true, set: setNames(&req.Topics, protocol.MaxPollTopics)},
-		{name: "cluster", set: setName(&req.Cluster)},
-		{name: "consumer_id", set: setInteger(&req.ConsumerID, 1, maxID, atLeast)},
-		{name: "group", set: setName(&req.Group)},
-		{name: "max_records", set: setInteger(&req.MaxRecords, 1, int64(o.MaxRecords), limited)},
-		{name: "max_bytes", set: setInteger(&req.MaxBytes, 1, int64(o.MaxBytes), limited)},
-		{name: "timeout_ms", set: setMilliseconds(&req.Timeout, 0, o.MaxTimeout)},
-		{name: "session_timeout_ms", set: setMilliseconds(&req.SessionTimeout, time.Millisecond, o.MaxSessionTimeout)},
-		{name: "auto_commit", set: setBool(&req.AutoCommit)},
-		{name: "auto_create", set: setBool(&req.AutoCreate)},
-		{name: "from", set: setFrom(&req.From)},
-		{name: "ack", set: setCursor(&req.Ack)},
-		{name: "after", set: setCursor(&req.After)},
-	}
-	if err := q.bindEither(fields); err != nil {
+	set := func(i int, name string, v value) *protocol.Error { return setPollField(req, o, i, name, v) }
+	if err := q.bindEither(pollFields, set); err != nil {
 		return nil, err
 	}
 	switch {
