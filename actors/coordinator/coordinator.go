@@ -142,21 +142,23 @@ func (c *Coordinator) Restore(records []logfile.Record, _ int64) {
 }
 
 // keep notes a committed record of a group. A group that has one is let in for good.
-func (c *Coordinator) keep(name string, rec metarecord.Record) {
-	kept := c.groups[name]
+func (c *Coordinator) keep(name []byte, rec metarecord.Record) {
+	kept := c.groups[string(name)]
 	isNew := kept == nil
 	if isNew {
 		kept = &group.Kept{}
-		c.groups[name] = kept
+		c.groups[string(name)] = kept
 	}
 	kept.Set(rec)
 	if kept.Empty() {
-		delete(c.groups, name)
+		delete(c.groups, string(name))
 	}
 	if isNew || kept.Empty() || isQueueKey(rec.Key) {
-		c.direct(name)
+		c.direct(string(name))
 	}
-	delete(c.coming, name)
+	if len(c.coming) > 0 {
+		delete(c.coming, string(name))
+	}
 }
 
 // direct has clients ask a group's actor themselves, or not any more. It may be asked so

@@ -50,6 +50,7 @@ type groupActor struct {
 	held        []heldAnswer
 	inFlight    int
 	resigned    bool
+	steady      int64 // what now has said since the present message came; 0: nothing yet
 	timer       *time.Timer
 	timerAt     int64
 	queue       *groupQueue // nil: the group is none
@@ -69,6 +70,7 @@ type heldAnswer struct {
 
 // Receive implements actor.Actor.
 func (g *groupActor) Receive(ctx actor.Context) {
+	g.steady = 0
 	// Between a failure and the actor's end messages still come; the next coordinator
 	// answers them.
 	if m, ok := ctx.Message().(routing.Question); ok && g.resigned {
@@ -145,7 +147,10 @@ func (g *groupActor) now() int64 {
 	if g.isQueue() {
 		return g.env.Agreed()
 	}
-	return g.env.Steady()
+	if g.steady == 0 {
+		g.steady = g.env.Steady()
+	}
+	return g.steady
 }
 
 // started makes the state out of the committed records. Leases begin anew: who polled under

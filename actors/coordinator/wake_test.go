@@ -55,7 +55,7 @@ func newCoordinatorProbe(t *testing.T, names []string, records []metarecord.Reco
 	p.c = New(leading{map[string]*actor.PID{}}, env, slog.Default(), logfile.Identity{ClusterID: "c"})
 	for _, name := range names {
 		for _, rec := range records {
-			p.c.keep(name, metarecord.Record{Action: rec.Action, Key: bytes.Replace(rec.Key, []byte(`"g"`), []byte(`"`+name+`"`), 1), Value: rec.Value})
+			p.c.keep([]byte(name), metarecord.Record{Action: rec.Action, Key: bytes.Replace(rec.Key, []byte(`"g"`), []byte(`"`+name+`"`), 1), Value: rec.Value})
 		}
 	}
 	p.partition = p.system.Root.Spawn(actor.PropsFromFunc(func(ctx actor.Context) {

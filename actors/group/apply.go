@@ -47,23 +47,23 @@ type (
 )
 
 // NameOfKey returns the name of the group that a record of __consumer_offsets is
-// about, from the record's key. Errors: the key is of no kind that this build
-// knows.
-func NameOfKey(key []byte) (string, error) {
+// about, from the record's key, whose memory it may share. Errors: the key is of no kind
+// that this build knows.
+func NameOfKey(key []byte) ([]byte, error) {
 	if group, _, _, ok := plainOffsetKey(key); ok {
-		return string(group), nil
+		return group, nil
 	}
 	kind, args, err := metarecord.SplitKey(key)
 	switch {
 	case err != nil:
-		return "", err
+		return nil, err
 	case kind == keyGroup && len(args) == 1, kind == keyOffset && len(args) == 3:
-		return args[0], nil
+		return []byte(args[0]), nil
 	}
 	if group, ok := queue.GroupOfKey(kind, args); ok {
-		return group, nil
+		return []byte(group), nil
 	}
-	return "", fmt.Errorf("%s: key %s is of no known kind", protocol.OffsetsTopic, key)
+	return nil, fmt.Errorf("%s: key %s is of no known kind", protocol.OffsetsTopic, key)
 }
 
 // Apply changes the durable state by one record, and is the only method that

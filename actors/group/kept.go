@@ -1,9 +1,9 @@
 package group
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
-	"strings"
 
 	"ottla/actors/metarecord"
 	"ottla/actors/queue"
@@ -23,37 +23,45 @@ type Kept struct {
 // own.
 type keptRecord struct {
 	action string
-	text   string // the key, then the value
+	text   []byte // the key, then the value
 	keyLen int
 }
 
 func keepRecord(rec metarecord.Record) keptRecord {
-	var text strings.Builder
-	text.Grow(len(rec.Key) + len(rec.Value))
-	text.Write(rec.Key)
-	text.Write(rec.Value)
-	return keptRecord{action: rec.Action, text: text.String(), keyLen: len(rec.Key)}
+	text := make([]byte, 0, len(rec.Key)+len(rec.Value))
+	text = append(append(text, rec.Key...), rec.Value...)
+	return keptRecord{action: rec.Action, text: text, keyLen: len(rec.Key)}
 }
 
-func (k *keptRecord) key() string   { return k.text[:k.keyLen] }
-func (k *keptRecord) value() string { return k.text[k.keyLen:] }
+// replace puts a record with the same key in the place of k. A commit nearly always fits
+// into the memory of the one before, and every replica keeps every commit.
+func (k *keptRecord) replace(rec metarecord.Record) {
+	if n := len(rec.Key) + len(rec.Value); n > cap(k.text) || n < cap(k.text)/2 {
+		*k = keepRecord(rec)
+		return
+	}
+	k.action, k.text = rec.Action, append(k.text[:k.keyLen], rec.Value...)
+}
+
+func (k *keptRecord) key() []byte   { return k.text[:k.keyLen] }
+func (k *keptRecord) value() []byte { return k.text[k.keyLen:] }
 
 // Set applies a record: it takes the place of the one with the same key, or, with
 // a nil value, removes it. The record's memory is not kept.
 func (g *Kept) Set(rec metarecord.Record) {
-	i, found := slices.BinarySearchFunc(g.records, string(rec.Key), func(r keptRecord, key string) int {
-		return strings.Compare(r.key(), key)
+	i, found := slices.BinarySearchFunc(g.records, rec.Key, func(r keptRecord, key []byte) int {
+		return bytes.Compare(r.key(), key)
 	})
 	switch {
 	case rec.Value == nil && found:
 		g.records = slices.Delete(g.records, i, i+1)
 	case rec.Value == nil:
 	case found:
-		g.records[i] = keepRecord(rec)
+		g.records[i].replace(rec)
 	default:
 		g.records = slices.Insert(g.records, i, keepRecord(rec))
 	}
-	if actionKinds[rec.Action] == keyGroup {
+	if rec.Action != actionCommit && actionKinds[rec.Action] == keyGroup {
 		g.Members, g.Alive = membersOf(rec.Value)
 	}
 }
@@ -67,20 +75,22 @@ func (g *Kept) List() []metarecord.Record {
 	list := make([]metarecord.Record, len(g.records))
 	for i := range g.records {
 		k := &g.records[i]
-		list[i] = metarecord.Record{Action: k.action, Key: []byte(k.key()), Value: []byte(k.value())}
+		list[i] = metarecord.Record{Action: k.action, Key: bytes.Clone(k.key()), Value: bytes.Clone(k.value())}
 	}
 	return list
 }
 
 // IsQueue reports whether the group is a queue.
 func (g *Kept) IsQueue() bool {
-	return slices.ContainsFunc(g.records, func(k keptRecord) bool { return strings.HasPrefix(k.key(), `["`+queue.KeyQueue+`",`) })
+	return slices.ContainsFunc(g.records, func(k keptRecord) bool {
+		return bytes.HasPrefix(k.key(), []byte(`["`+queue.KeyQueue+`",`))
+	})
 }
 
 // Mentions reports whether the records name a topic id. They are searched as text:
 // an id is random hex, so it is found in nothing else.
 func (g *Kept) Mentions(topicID string) bool {
-	return slices.ContainsFunc(g.records, func(k keptRecord) bool { return strings.Contains(k.text, topicID) })
+	return slices.ContainsFunc(g.records, func(k keptRecord) bool { return bytes.Contains(k.text, []byte(topicID)) })
 }
 
 // LastUse is when the records were last changed, in milliseconds since 1970; 0 if
@@ -88,13 +98,13 @@ func (g *Kept) Mentions(topicID string) bool {
 func (g *Kept) LastUse() int64 {
 	last := int64(0)
 	for i := range g.records {
-		if !queue.HasTime(g.records[i].key()) {
+		if !queue.HasTime(string(g.records[i].key())) {
 			continue
 		}
 		var v struct {
 			At int64 `json:"at"`
 		}
-		if json.Unmarshal([]byte(g.records[i].value()), &v) == nil {
+		if json.Unmarshal(g.records[i].value(), &v) == nil {
 			last = max(last, v.At)
 		}
 	}

@@ -49,7 +49,7 @@ func (h *groupHarness) do(recs []metarecord.Record) {
 		require.NoError(h.t, err)
 		group, err := NameOfKey(read.Key)
 		require.NoError(h.t, err)
-		require.Equal(h.t, "readers", group)
+		require.Equal(h.t, "readers", string(group))
 		require.NoError(h.t, h.follower.Apply(read))
 	}
 	if len(recs) == 0 {
@@ -264,6 +264,34 @@ func TestGroupApplyRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		_, err := NameOfKey([]byte(key))
 		assert.Error(t, err, key)
 	}
+}
+
+// What a replica keeps is in memory of its own, also where a commit takes the place of
+// another, and is what was set last.
+func TestKeptIsOfItsOwn(t *testing.T) {
+	var k Kept
+	commit := func(partition int, value string) {
+		key := offsetKeyOf("g", protocol.PartitionID{TopicID: "t", Partition: partition})
+		rec := metarecord.Record{Action: actionCommit, Key: key, Value: []byte(value)}
+		k.Set(rec)
+		clear(rec.Key)
+		clear(rec.Value)
+	}
+	values := func() (list []string) {
+		for _, r := range k.List() {
+			list = append(list, string(r.Key)+string(r.Value))
+		}
+		return list
+	}
+	commit(1, `{"a":1}`)
+	commit(0, `{"long":"`+strings.Repeat("x", 300)+`"}`)
+	before := k.List()
+	commit(0, `{"b":2}`)
+	commit(1, `{"c":33}`)
+	commit(1, `{"d":4}`)
+	assert.Equal(t, []string{`["o","g","t",0]{"b":2}`, `["o","g","t",1]{"d":4}`}, values())
+	assert.Equal(t, `{"a":1}`, string(before[1].Value), "what was listed stays")
+	assert.Less(t, cap(k.records[0].text), 100, "memory of a long value is let go")
 }
 
 // memberIDs lists the members of the current generation, ascending.
