@@ -34,6 +34,6 @@
 //     have failed before a kill. So loading syncs directories before it deletes what
 //     a name replaces.
 //   - Directories named *.replaced-N (a damaged or outdated replica) and *.aside-N (a
-//     broker directory that was in the way) are kept for people; *.deleted-ID are on
-//     their way out.
+//     broker directory that was in the way) are kept for people; *.deleted-ID and
+//     *.moved are on their way out.
 package datadir

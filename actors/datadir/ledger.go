@@ -216,9 +216,10 @@ func stateRank(s ReplicaState) int {
 }
 
 // MovedDir is the name that the directory of a replica has, within its broker's, while it is
-// removed because the replica is elsewhere.
+// removed because the replica is elsewhere. No replica has it for its log, whatever its topic
+// is called, for those end in a number; nor is it that of one of another topic of this name.
 func (r Replica) MovedDir() string {
-	return fmt.Sprintf("%s-%d.moved-%d", r.Topic, r.Partition, r.ReplicaID)
+	return fmt.Sprintf("%s.%s-%d.moved", logDirName(r), r.TopicID, r.ReplicaID)
 }
 
 // HalfMoved are the replicas whose directories were being removed, because they are elsewhere,

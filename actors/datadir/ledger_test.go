@@ -52,6 +52,22 @@ func TestLedgerRemembers(t *testing.T) {
 	assert.Equal(t, []Replica{a, again}, reopened.Replicas())
 }
 
+// Names of topics may look like those of directories that are removed.
+func TestNoReplicaIsTakenForOneThatIsRemoved(t *testing.T) {
+	l, dir := newLedger(t)
+	gone, other, anew := entry("a", 0, 7), entry("a-0.moved", 7, 1), entry("a", 0, 7)
+	anew.TopicID = "id-of-the-next-a"
+	require.NoError(t, l.Add(gone, other, anew))
+	require.NoError(t, l.Mark(ReplicaDeleted, gone.Key()))
+	for _, name := range []string{logDirName(other), logDirName(anew), anew.MovedDir()} {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o750))
+	}
+	assert.Empty(t, l.HalfMoved())
+	require.NoError(t, os.Mkdir(filepath.Join(dir, gone.MovedDir()), 0o750), "it is free")
+	gone.State = ReplicaDeleted
+	assert.Equal(t, []Replica{gone}, l.HalfMoved())
+}
+
 func TestLedgerRefuses(t *testing.T) {
 	base := []Replica{entry("live", 0, 1), entry("lost", 0, 2), entry("deleted", 0, 3)}
 	tests := map[string]func(l *Ledger) error{
