@@ -75,8 +75,10 @@ func (c *Client) OpenStream(ctx context.Context, topic string, o StreamOptions) 
 // Next waits for records, and returns those that have arrived, at least one. After an
 // error the stream is of no use any more; another one goes on behind Cursor.
 func (s *Stream) Next() ([]Message, error) {
-	if s.batch = s.batch[:0]; !s.reuse {
-		s.batch = make([]Message, 0, cap(s.batch))
+	if s.reuse {
+		s.batch = s.batch[:0]
+	} else {
+		s.batch = make([]Message, 0, len(s.batch)) // and not what the largest has taken: single ones may follow it
 	}
 	for {
 		err := s.takeAll()

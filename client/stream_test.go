@@ -125,6 +125,35 @@ func TestRecordsOfAStreamStay(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// A batch after a large one takes the memory that its records need.
+func TestASmallBatchAfterALargeOne(t *testing.T) {
+	more := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for i := range 3 {
+			for range []int{500, 1, 1}[i] {
+				_, _ = fmt.Fprintf(w, "data: %s\n\n", streamed(i))
+			}
+			w.(http.Flusher).Flush()
+			<-more
+		}
+	}))
+	t.Cleanup(srv.Close)
+	c, err := client.New(srv.URL)
+	require.NoError(t, err)
+	s, err := c.OpenStream(t.Context(), "t", client.StreamOptions{})
+	require.NoError(t, err)
+	defer s.Close()
+	var batch []client.Message
+	for i := range 3 {
+		for wait := []int{500, 1, 1}[i]; wait > 0; wait -= len(batch) {
+			batch, err = s.Next()
+			require.NoError(t, err)
+		}
+		more <- struct{}{}
+	}
+	assert.Less(t, cap(batch), 20)
+}
+
 // With Reuse a batch is what it should be until the next one.
 func TestAStreamThatUsesItsMemoryAgain(t *testing.T) {
 	text, want := manyEvents()
