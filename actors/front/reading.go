@@ -339,7 +339,7 @@ func (r *reading) readAt(l *readingLook, at *readPosition, v routing.LogView) *p
 		}
 		l.bytes, l.roomTaken = bytes, true
 	}
-	c := collector{r: r, l: l, at: at, end: end}
+	c := collector{r: r, l: l, at: at, end: end, most: int(min(int64(records), v.HighWatermark()-int64(at.offset)))}
 	var got gathered
 	if l.want.Sink != nil {
 		got.sink = &c
@@ -386,6 +386,7 @@ type collector struct {
 	l           *readingLook
 	at          *readPosition
 	end         protocol.Offset
+	most        int             // records that may come
 	next        protocol.Offset // the offset after the last record before end
 	within      int             // records before end
 	sent, bytes int             // of those that were added
@@ -393,7 +394,7 @@ type collector struct {
 
 // Expect implements protocol.RecordSink.
 func (c *collector) Expect(bytes int) {
-	c.l.want.Sink.Expect(bytes + c.l.records*c.r.cursor.size(c.r.at))
+	c.l.want.Sink.Expect(bytes + c.most*c.r.cursor.size(c.r.at))
 }
 
 // Take implements protocol.RecordSink.

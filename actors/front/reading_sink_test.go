@@ -12,9 +12,12 @@ import (
 )
 
 // cursorSink keeps copies of what it takes.
-type cursorSink struct{ reply protocol.ReadingReply }
+type cursorSink struct {
+	reply    protocol.ReadingReply
+	expected int
+}
 
-func (s *cursorSink) Expect(int) {}
+func (s *cursorSink) Expect(bytes int) { s.expected = bytes }
 
 func (s *cursorSink) TakeAt(r *protocol.Record, cursor []byte) {
 	rec := *r
@@ -66,6 +69,22 @@ func TestASinkOfAReadingTakesTheSame(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A sink that makes room for what is expected does not make it for all that a look may bring:
+// thousands of streams may be given a single record.
+func TestASinkOfAReadingExpectsWhatComes(t *testing.T) {
+	w := newWorld(t)
+	_, leaders := w.withTopic("q", 1)
+	leaders[0].append("0")
+	var sink cursorSink
+	reply, err := w.read(nil).Next(protocol.ReadingLook{MaxRecords: 500, MaxBytes: 1 << 20, Sink: &sink})
+	require.Nil(t, err)
+	require.Equal(t, 1, reply.Count)
+	rec := &sink.reply.Records[0]
+	least := len(rec.Key) + len(rec.Value) + len(sink.reply.Cursors[0])
+	assert.GreaterOrEqual(t, sink.expected, least)
+	assert.Less(t, sink.expected, least+400)
 }
 
 // A cursor of which one position moves is the cursor of all positions.
