@@ -42,7 +42,16 @@ type messages struct {
 
 func (q *messages) len() int { return len(q.list) - q.next }
 
-func (q *messages) push(message any) { q.list = append(q.list, message) }
+func (q *messages) push(message any) {
+	// The places of those that are done are used again, or the list of an actor that is never
+	// idle would grow for ever.
+	if len(q.list) == cap(q.list) && q.next > 0 && q.next >= q.len() {
+		n := copy(q.list, q.list[q.next:])
+		clear(q.list[n:])
+		q.list, q.next = q.list[:n], 0
+	}
+	q.list = append(q.list, message)
+}
 
 func (q *messages) pop() any {
 	message := q.list[q.next]

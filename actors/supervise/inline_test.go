@@ -115,3 +115,16 @@ func TestPanicOfAnInlineActorIsNotItsSenders(t *testing.T) {
 		}
 	}
 }
+
+// An actor that is always busy keeps memory for what waits, and not for all that has ever
+// waited.
+func TestMailboxOfABusyActorDoesNotGrow(t *testing.T) {
+	var q messages
+	q.push(0)
+	for n := range 10_000 {
+		q.push(n + 1)
+		require.Equal(t, n, q.pop())
+	}
+	assert.Equal(t, 1, q.len())
+	assert.LessOrEqual(t, cap(q.list), keptMessages)
+}
