@@ -15,11 +15,7 @@ import (
 func (p *partitionActor) Serves() bool { return p.ref != nil }
 
 // Direct implements coordinator.Host.
-func (p *partitionActor) Direct(group string, to *actor.PID) {
-	if p.ref != nil {
-		p.ref.Direct(group, to)
-	}
-}
+func (p *partitionActor) Direct(group string, to *actor.PID) { p.ref.Direct(group, to) }
 
 // ProposalsAccepted implements coordinator.Host.
 func (p *partitionActor) ProposalsAccepted() (n uint64, ok bool) { return p.rep.ProposalsAccepted() }
@@ -31,18 +27,13 @@ func (p *partitionActor) ProposalsAnswered(upTo uint64) bool { return p.rep.Prop
 // other: where one is refused, those behind it would be applied to a state that was never
 // reached, so they are refused too.
 func (p *partitionActor) proposeRecords(ctx actor.Context, m *coordinator.ProposeRecords) {
-	done := m.Done
-	if run := m.Run; run != nil {
-		if run.Failed {
-			done(protocol.ProduceResult{Err: protocol.ErrNotLeader})
-			return
-		}
-		done = func(res protocol.ProduceResult) {
-			run.Failed = run.Failed || res.Err != nil
-			m.Done(res)
-		}
+	var term uint64
+	if p.ref != nil {
+		term = p.ref.Term
 	}
-	p.propose(ctx, replica.Proposal{Lines: m.Lines, Done: done})
+	if done, ok := m.Tie(term); ok {
+		p.propose(ctx, replica.Proposal{Lines: m.Lines, Done: done})
+	}
 }
 
 // changeMetadata proposes records that were decided on a state with all records

@@ -160,3 +160,14 @@ func TestARefusedProposalStopsThoseBehindIt(t *testing.T) {
 	p.proposeRecords(nil, &coordinator.ProposeRecords{Run: run, Done: done})
 	require.Equal(t, []*protocol.Error{protocol.ErrNotLeader, protocol.ErrNotLeader}, got)
 }
+
+// It may have been decided before others led, and arrive when this replica leads again.
+func TestAProposalOfAnEarlierTermIsRefused(t *testing.T) {
+	p := &partitionActor{life: partitionRunning, ref: &peers.LocalLeader{Leadership: &routing.Leadership{Term: 3}}}
+	p.rep = &replica.Replica{} // would be asked otherwise, and panic
+	run := &coordinator.ProposalRun{Term: 1}
+	var got []*protocol.Error
+	p.proposeRecords(nil, &coordinator.ProposeRecords{Run: run, Done: func(res protocol.ProduceResult) { got = append(got, res.Err) }})
+	require.Equal(t, []*protocol.Error{protocol.ErrNotLeader}, got)
+	require.True(t, run.Failed)
+}

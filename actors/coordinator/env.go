@@ -48,7 +48,30 @@ type (
 // ProposalRun ties the proposals of one group's actor together: each was
 // decided on a state that includes the ones before, so that after a failure
 // none that follows may enter the log. It belongs to the partition's goroutine.
-type ProposalRun struct{ Failed bool }
+// One of an earlier term has failed, too: what others wrote since is not in its state.
+type ProposalRun struct {
+	Term   uint64 // in which the coordinator leads
+	Failed bool
+}
+
+// Tie returns what is to be called in place of Done, so that a failure is one of the whole run.
+// Ok is false where m is answered already: its run has failed, or is of another term than that
+// in which the partition serves; 0: in none.
+func (m *ProposeRecords) Tie(term uint64) (done func(protocol.ProduceResult), ok bool) {
+	run := m.Run
+	if run == nil {
+		return m.Done, true
+	}
+	run.Failed = run.Failed || term != 0 && term != run.Term
+	if run.Failed {
+		m.Done(protocol.ProduceResult{Err: protocol.ErrNotLeader})
+		return nil, false
+	}
+	return func(res protocol.ProduceResult) {
+		run.Failed = run.Failed || res.Err != nil
+		m.Done(res)
+	}, true
+}
 
 // Refuse is the answer of a partition whose actor has ended (see supervise.Refuse).
 func (m *ProposeRecords) Refuse(err *protocol.Error) { m.Done(protocol.ProduceResult{Err: err}) }

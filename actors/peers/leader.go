@@ -94,13 +94,15 @@ func (l *LocalLeader) Unregister(w *protocol.Waiter) { l.root.Send(l.pid, &Unpar
 
 // Direct has what is asked of a consumer group go to its own mailbox, without a way through
 // the replica's; nil: not any more. A mailbox that has ended refuses, as a replica does that
-// does not lead any more.
+// does not lead any more. On nil, which nobody asks, it does nothing.
 func (l *LocalLeader) Direct(group string, to *actor.PID) {
-	if to == nil {
+	switch {
+	case l == nil:
+	case to == nil:
 		l.groups.Delete(group)
-		return
+	default:
+		l.groups.Store(group, to)
 	}
-	l.groups.Store(group, to)
 }
 
 // Ask implements routing.Leader.
