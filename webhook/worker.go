@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,7 +36,9 @@ type worker struct {
 	wake   chan struct{}
 
 	lanes      map[protocol.TopicPartition]*lane
-	generation protocol.Generation
+	lanesOf    protocol.Generation // that lanes and assigned are of; 0: none
+	assigned   []protocol.TopicPartition
+	generation protocol.Generation // 0: to be asked for
 	joined     bool
 	renewAt    time.Time
 	renewing   bool
@@ -219,7 +222,8 @@ func (w *worker) renewedWith(r renewed) {
 		return
 	}
 	w.generation = r.generation
-	before := w.lanes
+	before, keep := w.lanes, w.keepsLanes(r)
+	w.lanesOf, w.assigned = r.generation, r.assigned
 	w.lanes = map[protocol.TopicPartition]*lane{}
 	for _, at := range r.assigned {
 		t, err := w.d.b.LookupTopic(w.sub.Cluster, at.Topic, false, time.Time{})
@@ -231,7 +235,7 @@ func (w *worker) renewedWith(r renewed) {
 			if o.Topic != at.Topic || o.Partition != at.Partition || o.Committed == nil {
 				continue
 			}
-			if l := before[at]; l != nil && l.topicID == t.ID && l.committed == *o.Committed {
+			if l := before[at]; keep && l != nil && l.topicID == t.ID && l.committed == *o.Committed {
 				w.lanes[at] = l
 			} else {
 				w.lanes[at] = newLane(w.sub, at, t.ID, *o.Committed, o.Metadata)
@@ -247,6 +251,20 @@ func (w *worker) renewedWith(r renewed) {
 		w.generation = 0 // of some there was no offset yet: look again
 		w.renewAt = time.Now().Add(trouble)
 	}
+}
+
+// keepsLanes reports whether lanes may go on, with what they have delivered and not yet
+// committed. They may not after a seek, which wants all from its offset on once more, and
+// which does not show in the offset where nothing behind it is committed: it is a
+// generation with the partitions of the one before.
+func (w *worker) keepsLanes(r renewed) bool {
+	switch r.generation {
+	case w.lanesOf:
+		return true
+	case w.lanesOf + 1:
+		return !slices.Equal(w.assigned, r.assigned)
+	}
+	return false // one of those in between may be that of a seek
 }
 
 // commit commits what lanes have to commit. It reports whether a commit is under way
@@ -313,8 +331,10 @@ func (w *worker) committed(err *protocol.Error, saved []func(), dirty []*lane) {
 	w.log.Debug("deliveries are not committed", "error", err)
 	w.commitAt = time.Now().Add(trouble)
 	switch err.Code {
-	case protocol.CodeStaleGeneration, protocol.CodeConsumerNotFound, protocol.CodeGroupNotFound, protocol.CodeOffsetRegression:
+	case protocol.CodeStaleGeneration:
 		w.generation, w.renewAt = 0, time.Time{}
+	case protocol.CodeConsumerNotFound, protocol.CodeGroupNotFound, protocol.CodeOffsetRegression:
+		w.generation, w.lanesOf, w.renewAt = 0, 0, time.Time{}
 	}
 }
 
