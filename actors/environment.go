@@ -38,7 +38,7 @@ type Options struct {
 	RequestTimeout    time.Duration // control requests, 10 s
 	AutoCreateTopics  bool
 	DefaultCluster    string // created at first start; "": none
-	OffsetsPartitions int    // of __consumer_offsets, 3
+	OffsetsPartitions int    // of __consumer_offsets, 0: see catalog.OffsetsPartitionsFor
 	SessionTimeout    time.Duration
 	OffsetsRetention  time.Duration // of groups that nobody uses any more, 7 days; below 0: for ever
 
@@ -80,7 +80,6 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	o.Host = cmp.Or(o.Host, "127.0.0.1")
 	o.RequestTimeout = cmp.Or(o.RequestTimeout, 10*time.Second)
-	o.OffsetsPartitions = cmp.Or(o.OffsetsPartitions, 3)
 	o.SessionTimeout = cmp.Or(o.SessionTimeout, 10*time.Second)
 	o.OffsetsRetention = cmp.Or(o.OffsetsRetention, 7*24*time.Hour)
 	o.SegmentBytes = cmp.Or(o.SegmentBytes, 128<<20)

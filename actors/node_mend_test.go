@@ -94,7 +94,7 @@ func TestDamagedMetadataIsMended(t *testing.T) {
 	produce(t, n, "other", 0, `1`)
 	awaitSameLines(t, dir, protocol.MetadataTopic, 0)
 	stopNode(t, n)
-	for b, offset := range map[int]int{1: 0, 2: 13, 3: 17} { // three entries: the cluster, and each topic
+	for b, offset := range map[int]int{1: 0, 2: 11, 3: 15} { // three entries: the cluster, and each topic
 		damageRecord(t, dir, b, protocol.MetadataTopic, 0, offset)
 	}
 	n = startNode(t, dir)

@@ -191,7 +191,7 @@ type Raft struct {
 
 // Internal has the settings of internal topics.
 type Internal struct {
-	OffsetsPartitions int      `yaml:"offsets_partitions"` // of __consumer_offsets, in a new cluster
+	OffsetsPartitions int      `yaml:"offsets_partitions"` // of __consumer_offsets, in a new cluster; 0: 1, or 3 with brokers at several nodes
 	OffsetsRetention  Duration `yaml:"offsets_retention"`  // of groups without members and commits
 }
 
@@ -257,6 +257,6 @@ func Default() *Config {
 			ClockJump:              Duration(10 * time.Minute),
 		},
 		Raft:     Raft{TickInterval: Duration(100 * time.Millisecond), ElectionTicks: 10, HeartbeatTicks: 1},
-		Internal: Internal{OffsetsPartitions: 3, OffsetsRetention: Duration(7 * 24 * time.Hour)},
+		Internal: Internal{OffsetsRetention: Duration(7 * 24 * time.Hour)},
 	}
 }

@@ -202,7 +202,7 @@ func (c *Config) validateBroker(v *validator) {
 	v.duration("raft.tick_interval", c.Raft.TickInterval, time.Millisecond, 10*time.Second)
 	v.number("raft.heartbeat_ticks", c.Raft.HeartbeatTicks, 1, 100)
 	v.number("raft.election_ticks", c.Raft.ElectionTicks, 3*c.Raft.HeartbeatTicks, 1000)
-	v.number("internal_topics.offsets_partitions", c.Internal.OffsetsPartitions, 1, 1024)
+	v.number("internal_topics.offsets_partitions", c.Internal.OffsetsPartitions, 0, 1024)
 	v.duration("internal_topics.offsets_retention", c.Internal.OffsetsRetention, time.Minute, 10*365*24*time.Hour)
 }
 

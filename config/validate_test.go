@@ -115,8 +115,8 @@ func TestValidateNamesKeyValueAndRule(t *testing.T) {
 			`raft.election_ticks: "10" must be from 15 to 1000`,
 		},
 		{
-			"no offsets partitions", func(c *Config) { c.Internal.OffsetsPartitions = 0 },
-			`internal_topics.offsets_partitions: "0" must be from 1 to 1024`,
+			"fewer than no offsets partitions", func(c *Config) { c.Internal.OffsetsPartitions = -1 },
+			`internal_topics.offsets_partitions: "-1" must be from 0 to 1024`,
 		},
 	}
 	for _, tt := range tests {

@@ -16,7 +16,7 @@ import (
 // is made, in whatever way it is asked for, and what exists goes on.
 func TestLimitOfPartitions(t *testing.T) {
 	t.Parallel()
-	s := start(t, "OTTLA_LIMITS_PARTITIONS=31") // the default cluster has 3 x 3 + 3 replicas
+	s := start(t, "OTTLA_LIMITS_PARTITIONS=31", "OTTLA_INTERNAL_TOPICS_OFFSETS_PARTITIONS=3") // the default cluster has 3 x 3 + 3 replicas
 	refused := func(e errorBody, used, asked float64) {
 		t.Helper()
 		assert.Equal(t, "none", e.Outcome)

@@ -11,14 +11,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// offsetsPartitions is how many partitions __consumer_offsets has by default.
-const offsetsPartitions = 3
+// offsetsPartitions is how many partitions __consumer_offsets has.
+func (s *server) offsetsPartitions() int {
+	s.t.Helper()
+	var topic struct{ Partitions []struct{} }
+	s.get("/topic/__consumer_offsets").want(http.StatusOK).as(&topic)
+	require.NotEmpty(s.t, topic.Partitions)
+	return len(topic.Partitions)
+}
 
 // offsetsEnds sums the log ends of __consumer_offsets.
 func (s *server) offsetsEnds() int64 {
 	s.t.Helper()
 	sum := int64(0)
-	for p := range offsetsPartitions {
+	for p := range s.offsetsPartitions() {
 		var ends struct{ Latest int64 }
 		s.get(fmt.Sprintf("/topic/__consumer_offsets/partitions/%d/offsets", p)).want(http.StatusOK).as(&ends)
 		sum += ends.Latest

@@ -313,7 +313,7 @@ func TestGroupBecomesAQueue(t *testing.T) {
 		assert.Contains(t, metrics, "ottla_queue_"+name+`{cluster="default",group="w",partition="0",topic="jobs"}`)
 	}
 	found := false
-	for p := range offsetsPartitions {
+	for p := range s.offsetsPartitions() {
 		text := string(s.get(fmt.Sprintf("/topic/__consumer_offsets/partitions/%d/records?offset=0", p)).want(http.StatusOK).body)
 		found = found || strings.Contains(text, `"secret":null`)
 		assert.NotContains(t, text, `"secret":"`, "whoever has it can make receipts")

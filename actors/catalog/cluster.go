@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
@@ -15,7 +16,7 @@ type Bootstrap struct {
 	MetadataTopicID   string
 	MetadataReplicas  []protocol.PlacedReplica // its first voters, see MetadataVoters
 	OffsetsTopicID    string
-	OffsetsPartitions int    // 1-1024
+	OffsetsPartitions int    // 0-1024; 0: see OffsetsPartitionsFor
 	Node              uint64 // of the process, 0: there is no fleet
 	Host              string // where the process listens, for all brokers but those in Places
 	Port              int
@@ -36,6 +37,30 @@ func MetadataVoters(numBrokers int) []protocol.PlacedReplica {
 		voters[i] = protocol.PlacedReplica{Broker: i + 1, ReplicaID: uint64(i + 1)}
 	}
 	return voters
+}
+
+// OffsetsPartitionsFor is how many partitions __consumer_offsets has in a new cluster
+// where nothing else is configured. In one process all groups commit in one, so that they
+// share rounds of replication and syncs; with brokers at several nodes there are
+// coordinators at three of them.
+func OffsetsPartitionsFor(spread bool) int {
+	if spread {
+		return 3
+	}
+	return 1
+}
+
+// spread reports whether the cluster's brokers are at more than one node.
+func (b *Bootstrap) spread(brokers int) bool {
+	nodes := map[uint64]bool{}
+	for id := 1; id <= brokers; id++ {
+		at, elsewhere := b.Places[id]
+		if !elsewhere {
+			at.Node = b.Node
+		}
+		nodes[at.Node] = true
+	}
+	return len(nodes) > 1
 }
 
 // DecideCreateCluster returns the first records of a cluster: its settings,
@@ -63,7 +88,8 @@ func (s *State) DecideCreateCluster(c ClusterSettings, b Bootstrap) []metarecord
 	if b.Fleet != nil {
 		return recs
 	}
-	offsets := InternalTopic(b.OffsetsTopicID, protocol.OffsetsTopic, b.OffsetsPartitions, min(3, c.NumBrokers), c.CreatedAt)
+	partitions := cmp.Or(b.OffsetsPartitions, OffsetsPartitionsFor(b.spread(c.NumBrokers)))
+	offsets := InternalTopic(b.OffsetsTopicID, protocol.OffsetsTopic, partitions, min(3, c.NumBrokers), c.CreatedAt)
 	return append(recs, newTopicRecords(offsets, placeReplicas(brokers, 0, 0, offsets.Partitions, offsets.ReplicationFactor))...)
 }
 

@@ -54,6 +54,32 @@ func (h *clusterHarness) create(spec *protocol.TopicSpec) (*Topic, bool, *protoc
 	return h.s.topics[id], len(recs) > 0, err
 }
 
+func TestPartitionsOfOffsets(t *testing.T) {
+	for name, c := range map[string]struct {
+		configured int
+		places     map[int]Broker
+		want       int
+	}{
+		"one process":             {0, nil, 1},
+		"one node of a fleet":     {0, map[int]Broker{2: {Node: 1}, 3: {Node: 1}}, 1},
+		"several nodes":           {0, map[int]Broker{2: {Node: 2}, 3: {Node: 3}}, 3},
+		"all at another node":     {0, map[int]Broker{1: {Node: 2}, 2: {Node: 2}, 3: {Node: 2}}, 1},
+		"configured":              {7, nil, 7},
+		"configured, for several": {1, map[int]Broker{2: {Node: 2}}, 1},
+	} {
+		n, s := 3, New()
+		settings, perr := Resolve(&protocol.ClusterSpec{Name: "main", NumBrokers: &n}, "cluster-id", 1000)
+		require.Nil(t, perr)
+		for _, rec := range s.DecideCreateCluster(settings, Bootstrap{
+			MetadataTopicID: "meta-id", MetadataReplicas: MetadataVoters(n), OffsetsTopicID: "offsets-id",
+			Node: 1, OffsetsPartitions: c.configured, Places: c.places,
+		}) {
+			require.NoError(t, s.Apply(rec))
+		}
+		assert.Equal(t, c.want, s.TopicByName(protocol.OffsetsTopic).Partitions, name)
+	}
+}
+
 func TestClusterBootstrap(t *testing.T) {
 	h := newClusterHarness(t, 3)
 	info := h.s.ClusterInfo()

@@ -57,7 +57,8 @@ func (fs *fleetService) roomForCluster(spec *protocol.ClusterSpec) *protocol.Err
 	if spec.NumBrokers != nil {
 		brokers = *spec.NumBrokers
 	}
-	asked := len(catalog.MetadataVoters(brokers)) + fs.opt.OffsetsPartitions*min(3, brokers)
+	offsets := cmp.Or(fs.opt.OffsetsPartitions, catalog.OffsetsPartitionsFor(len(fs.status.Nodes()) > 1))
+	asked := len(catalog.MetadataVoters(brokers)) + offsets*min(3, brokers)
 	if used+asked > limit {
 		return catalog.TooManyPartitions(used, asked, limit)
 	}

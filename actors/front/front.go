@@ -21,7 +21,7 @@ type Options struct {
 	MaxSubscriptions int
 
 	AutoCreatesPerMinute int
-	OffsetsPartitions    int // of __consumer_offsets of a new cluster
+	OffsetsPartitions    int // of __consumer_offsets of a new cluster, 0: see catalog.OffsetsPartitionsFor
 	Now                  func() time.Time
 	Millis               func() int64 // for what other nodes go by as well, milliseconds since 1970; nil: as Now
 	Logger               *slog.Logger
