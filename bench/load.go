@@ -23,13 +23,16 @@ type load struct {
 	rec         *recorder
 	slots       *schedule // nil: closed loop
 
-	// next is the request that a connection sends next; n counts them.
-	next func(connection int, n int64) *call
+	next nextCall
 
 	// answered, unless nil, is called for every right answer before next is
 	// called for that connection again.
 	answered func(c *connection, now time.Time)
 }
+
+// nextCall is the request that a connection sends next; n counts those before. It is
+// called once the one before is answered.
+type nextCall func(connection int, n int64) *call
 
 // connection is the state of one connection, independent of what drives it.
 type connection struct {

@@ -61,7 +61,7 @@ func filler(n int) string {
 }
 
 // inTurn hands out calls to connections; each starts at another call.
-func inTurn(calls []call) func(int, int64) *call {
+func inTurn(calls []call) nextCall {
 	return func(connection int, n int64) *call {
 		return &calls[(int64(connection)*7919+n)%int64(len(calls))]
 	}
