@@ -265,9 +265,24 @@ func (l *lane) buried(u *unit) {
 	u.state, l.dirty = done, true
 }
 
-// skip goes on behind records that retention has removed.
+// skip goes on behind records that retention has removed. What follows them stays as it is
+// planned, and what is under way or done, because it has its records. No unit of which a
+// part was removed changes: another goroutine may look at it.
 func (l *lane) skip(earliest protocol.Offset, now time.Time, why string) {
-	l.units, l.cuts, l.next = nil, nil, earliest
+	n := 0
+	for n < len(l.units) && l.units[n].to <= earliest {
+		n++
+	}
+	l.units = l.units[n:]
+	if len(l.units) > 0 && l.units[0].from < earliest && l.units[0].state == waiting {
+		rest := *l.units[0]
+		rest.from = earliest
+		l.units = append([]*unit{&rest}, l.units[1:]...)
+	}
+	for len(l.cuts) > 0 && l.cuts[0].End <= earliest {
+		l.cuts = l.cuts[1:]
+	}
+	l.next = max(l.next, earliest)
 	l.note.Error, l.note.At, l.dirty = why, now.UnixMilli(), true
 }
 

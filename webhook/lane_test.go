@@ -268,3 +268,29 @@ func TestSimulatedDeliveries(t *testing.T) {
 		}
 	}
 }
+
+// What is behind records that were removed stays as it was: done, failed so often, divided
+// so.
+func TestSkippingLeavesTheRestAlone(t *testing.T) {
+	l := laneOf(10, protocol.OrderNone, 5, 0, "")
+	l.plan(logOf(0, 40, 0), 40)
+	_, _ = commitAll(l)
+	units := l.ready(noon, 100)
+	require.Equal(t, "0-10 10-20 20-30 30-40 ", spans(units))
+	l.settle(units[1], attempt{verdict: failed, at: noon})
+	l.settle(units[2], attempt{verdict: delivered, at: noon})
+	l.skip(15, noon, "removed")
+	assert.Equal(t, "15-20 20-30 30-40 ", spans(l.units))
+	assert.Equal(t, 1, l.units[0].attempts)
+	assert.Equal(t, done, l.units[1].state)
+	assert.EqualValues(t, 40, l.next)
+	at, text := commitAll(l)
+	assert.EqualValues(t, 15, at)
+	assert.Contains(t, text, `[[20,1],[30,-1],[40,0]]`)
+	l.units[0].state = sending
+	l.skip(16, noon, "removed")
+	assert.Equal(t, "15-20 20-30 30-40 ", spans(l.units), "what is under way has its records")
+	l.skip(100, noon, "removed")
+	assert.Empty(t, l.units)
+	assert.EqualValues(t, 100, l.next)
+}

@@ -25,11 +25,11 @@ func (w *worker) plan(l *lane, now time.Time) {
 	l.pending = w.d.b.StartFetch(&protocol.FetchRequest{
 		Topic: t, Partition: l.partition, Offset: l.next, MaxRecords: records, MaxBytes: readBytes, Timeout: fetchTimeout, Left: w.ctx.Done(),
 	})
-	go w.advance(l, l.pending)
+	go w.advance(l, l.pending, l.next)
 }
 
-// advance carries a read on. While it waits for records it has no goroutine.
-func (w *worker) advance(l *lane, read protocol.PendingFetch) {
+// advance carries a read from an offset on. While it waits for records it has no goroutine.
+func (w *worker) advance(l *lane, read protocol.PendingFetch, from protocol.Offset) {
 	if w.d.reads.Acquire(w.ctx, 1) != nil {
 		return
 	}
@@ -37,7 +37,7 @@ func (w *worker) advance(l *lane, read protocol.PendingFetch) {
 	facts := w.facts(reply)
 	w.d.reads.Release(1)
 	if waits {
-		read.Park(func() { go w.advance(l, read) })
+		read.Park(func() { go w.advance(l, read, from) })
 		return
 	}
 	after := protocol.Offset(0)
@@ -48,6 +48,7 @@ func (w *worker) advance(l *lane, read protocol.PendingFetch) {
 		l.pending = nil
 		switch {
 		case w.lanes[protocol.TopicPartition{Topic: l.topic, Partition: l.partition}] != l:
+		case l.next != from: // records were skipped meanwhile
 		case err != nil:
 			w.unread(l, err)
 		default:
