@@ -115,21 +115,9 @@ func (l *lane) plan(records []recordFacts, after protocol.Offset) {
 		u := &unit{from: l.next, saved: unsaved}
 		n := 0
 		if len(l.cuts) > 0 {
-			for n < len(records) && records[n].offset < l.cuts[0].End {
-				n++
-			}
-			if n == len(records) && after < l.cuts[0].End && !first {
+			if n = l.cut(u, records, after, first); n < 0 {
 				return // the next read has all of it
 			}
-			u.attempts, u.saved = l.cuts[0].Attempts, l.cuts[0].Attempts
-			u.to = l.cuts[0].End
-			if u.attempts == protocol.Delivered {
-				u.state, u.attempts, u.saved = done, 0, 0
-			}
-			if n == len(records) && after < u.to {
-				u.to = after // it does not fit into one read any more
-			}
-			l.cuts = l.cuts[1:]
 		} else {
 			n = min(l.batch, len(records))
 			u.to = records[n-1].offset + 1
@@ -148,6 +136,34 @@ func (l *lane) plan(records []recordFacts, after protocol.Offset) {
 			l.cuts = l.cuts[1:]
 		}
 	}
+}
+
+// cut makes u as the note has it, and returns how many records are its; below 0 if it is
+// not the first of a read that has only a part of it. A delivery of one record is never
+// one of several: where it was, because the subscription was changed, each has failed so often.
+func (l *lane) cut(u *unit, records []recordFacts, after protocol.Offset, first bool) (n int) {
+	cut := l.cuts[0]
+	for n < len(records) && records[n].offset < cut.End {
+		n++
+	}
+	whole := l.batch > 1 || cut.Attempts == protocol.Delivered
+	if n == len(records) && after < cut.End && !first && whole {
+		return -1
+	}
+	u.attempts, u.saved, u.to = cut.Attempts, cut.Attempts, cut.End
+	if cut.Attempts == protocol.Delivered {
+		u.state, u.attempts, u.saved = done, 0, 0
+	}
+	switch {
+	case !whole && n > 1:
+		n, u.to = 1, records[0].offset+1
+	case n == len(records) && after < u.to:
+		u.to = after // it does not fit into one read any more
+	}
+	if whole || u.to == cut.End {
+		l.cuts = l.cuts[1:]
+	}
+	return n
 }
 
 func (u *unit) note(records []recordFacts) {
@@ -307,6 +323,9 @@ func (l *lane) progress() (at protocol.Offset, note protocol.DeliveryNote, due b
 		}
 		due = due || l.batch > 1 && u.saved == unsaved
 	}
+	if len(l.cuts) > 0 {
+		last = len(l.units)
+	}
 	for _, u := range l.units[:last] {
 		attempts := u.attempts
 		if u.state == done {
@@ -314,9 +333,8 @@ func (l *lane) progress() (at protocol.Offset, note protocol.DeliveryNote, due b
 		}
 		note.Units = append(note.Units, protocol.DeliveryUnit{End: u.to, Attempts: attempts})
 	}
-	if last == len(l.units) { // cuts that nobody has planned yet stay as they are
-		note.Units = append(note.Units, l.cuts...)
-	}
+	// What nobody has planned yet stays as it is.
+	note.Units = append(note.Units, l.cuts...)
 	return at, note, due
 }
 

@@ -294,3 +294,31 @@ func TestSkippingLeavesTheRestAlone(t *testing.T) {
 	assert.Empty(t, l.units)
 	assert.EqualValues(t, 100, l.next)
 }
+
+// A lane that was divided into deliveries of several records, and is to send one at a time
+// from now on, sends each of them, as often as is left.
+func TestFromSeveralRecordsToOne(t *testing.T) {
+	l := laneOf(1, protocol.OrderNone, 5, 0, `{"units":[[3,2],[6,-1],[8,0]]}`)
+	_, n := l.room()
+	l.plan(logOf(0, protocol.Offset(n), 0), protocol.Offset(n))
+	assert.Equal(t, "0-1 1-2 2-3 6-7 7-8 8-9 ", spans(l.ready(noon, 6)))
+	assert.Equal(t, 2, l.units[2].attempts)
+	assert.Equal(t, 0, l.units[len(l.units)-1].attempts)
+
+	few := laneOf(1, protocol.OrderNone, 5, 0, `{"units":[[3,2],[6,-1],[8,0]]}`)
+	few.plan(logOf(0, 2, 0), 2) // the rest does not fit into one read
+	_, text := commitAll(few)
+	assert.Contains(t, text, `[[1,2],[2,2],[3,2],[6,-1],[8,0]]`)
+	few.plan(logOf(2, 9, 0), 9)
+	assert.Equal(t, "0-1 1-2 2-3 6-7 7-8 8-9 ", spans(few.ready(noon, 100)))
+	assert.Equal(t, 2, few.units[2].attempts)
+}
+
+// What is known of units that are not planned yet is not lost with the next commit.
+func TestNotesOfUnplannedUnitsStay(t *testing.T) {
+	l := laneOf(1, protocol.OrderNone, 5, 0, `{"units":[[1,0],[2,-1],[3,4]]}`)
+	l.plan(logOf(0, 1, 0), 1)
+	l.dirty = true
+	_, text := commitAll(l)
+	assert.Contains(t, text, `[[1,0],[2,-1],[3,4]]`)
+}
