@@ -38,3 +38,15 @@ func TestRecordsBehindRemovedOnes(t *testing.T) {
 		})
 	}
 }
+
+// A record has its own id however many before it compaction has removed: not that of one
+// that was delivered from the same offset on before.
+func TestIdsOfRecordsBehindGaps(t *testing.T) {
+	b := fakeBrokerOf(protocol.SubscriptionSpec{Batch: 1, Order: protocol.OrderPartition}, "t")
+	b.topics["t"].write(3)
+	b.topics["t"].compact(2)
+	var got deliveries
+	deliver(t, b, got.take)
+	b.eventually(t, "all is committed", func() bool { return *b.topics["t"].committed == 3 })
+	assert.Equal(t, []string{"msg_id-of-t-0-2"}, got.ids)
+}

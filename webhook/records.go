@@ -179,7 +179,11 @@ func (w *worker) deliver(l *lane, u *unit, dead bool, reason string) (then func(
 			l.buried(u)
 		}
 	}
-	id := messageID(l.topicID, l.partition, u.from, u.to, l.batch)
+	from := u.from
+	if l.batch == 1 { // there may be a gap in front of it, now or when it was sent before
+		from = records[0].Offset
+	}
+	id := messageID(l.topicID, l.partition, from, u.to, l.batch)
 	a := post(w.ctx, w.d.client, w.d.o.Agent, w.sub, id, body(records, l.batch, w.d.o.Render), time.Now)
 	if w.ctx.Err() != nil {
 		return putOff
