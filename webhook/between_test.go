@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -48,5 +49,52 @@ func TestIdsOfRecordsBehindGaps(t *testing.T) {
 	var got deliveries
 	deliver(t, b, got.take)
 	b.eventually(t, "all is committed", func() bool { return *b.topics["t"].committed == 3 })
-	assert.Equal(t, []string{"msg_id-of-t-0-2"}, got.ids)
+	assert.Equal(t, []string{"msg_id-of-t-0-2"}, got.allIDs())
+}
+
+// A topic that is deleted takes only its own deliveries with it, and one that is made
+// under its name is delivered from its beginning.
+func TestOneOfSeveralTopicsIsDeleted(t *testing.T) {
+	b := fakeBrokerOf(protocol.SubscriptionSpec{Batch: 1, Order: protocol.OrderPartition}, "t", "u")
+	b.topics["u"].write(3)
+	var got deliveries
+	deliver(t, b, got.take)
+	b.eventually(t, "the first are committed", func() bool { return *b.topics["u"].committed == 3 })
+	b.change(func() {
+		delete(b.topics, "t")
+		b.generation++
+		b.topics["u"].write(1)
+	})
+	b.eventually(t, "what is left is committed", func() bool { return *b.topics["u"].committed == 4 })
+	b.change(func() {
+		b.topics["t"] = &fakeTopic{id: "another", committed: new(protocol.Offset)}
+		b.topics["t"].write(1)
+		b.generation++
+	})
+	b.eventually(t, "the new topic is committed", func() bool { return *b.topics["t"].committed == 1 })
+	assert.Equal(t, []string{"0", "1", "2", "3", "0"}, got.bodies())
+}
+
+// A worker that is ended while it joins leaves the group all the same.
+func TestEndWhileJoining(t *testing.T) {
+	b := fakeBrokerOf(protocol.SubscriptionSpec{Batch: 1, Order: protocol.OrderPartition}, "t")
+	began, goOn := make(chan struct{}), make(chan struct{})
+	b.joining = func() {
+		close(began)
+		<-goOn
+	}
+	w := deliver(t, b, (&deliveries{}).take)
+	<-began
+	b.change(func() { b.sub = nil })
+	w.end()
+	select {
+	case <-w.ended: // too early
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(goOn)
+	<-w.ended
+	b.eventually(t, "it has joined", func() bool { return b.joined })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	assert.Zero(t, b.members)
 }

@@ -27,6 +27,7 @@ type fakeBroker struct {
 	topics     map[string]*fakeTopic
 	generation protocol.Generation
 	members    int
+	joined     bool                    // once
 	commits    []protocol.OffsetCommit // that were taken
 	joining    func()                  // called in each poll, without mu
 	changed    chan struct{}
@@ -119,7 +120,7 @@ func (b *fakeBroker) Poll(req *protocol.PollRequest, _ <-chan struct{}) (*protoc
 			return nil, protocol.Errorf(protocol.CodeTopicNotFound, "no %s", name)
 		}
 	}
-	b.members = 1
+	b.members, b.joined = 1, true
 	return &protocol.PollReply{Generation: b.generation}, nil
 }
 
@@ -289,4 +290,10 @@ func (d *deliveries) bodies() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.taken)
+}
+
+func (d *deliveries) allIDs() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.ids)
 }

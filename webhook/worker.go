@@ -39,7 +39,7 @@ type worker struct {
 	lanesOf    protocol.Generation // that lanes and assigned are of; 0: none
 	assigned   []protocol.TopicPartition
 	generation protocol.Generation // 0: to be asked for
-	joined     bool
+	joined     bool                // there may be a member to be taken out
 	renewAt    time.Time
 	renewing   bool
 	committing bool
@@ -100,7 +100,8 @@ func (w *worker) run() {
 		for _, f := range posted {
 			f()
 		}
-		if ending && w.inFlight == 0 && !w.committing && !w.commit(time.Now()) {
+		// Who joins while it is taken out would be a member that nobody is.
+		if ending && w.inFlight == 0 && !w.renewing && !w.committing && !w.commit(time.Now()) {
 			w.finish()
 			return
 		}
@@ -180,7 +181,7 @@ type renewed struct {
 // renew joins the group, or renews the lease, and learns which partitions are the
 // worker's. No commit is under way meanwhile, so the offsets are those of before.
 func (w *worker) renew() {
-	w.renewing = true
+	w.renewing, w.joined = true, true // perhaps: also where an error follows
 	known := w.generation
 	go func() {
 		r := w.join(known)
@@ -190,8 +191,13 @@ func (w *worker) renew() {
 
 func (w *worker) join(known protocol.Generation) (r renewed) {
 	sub := w.sub
+	topics, err := w.topics()
+	if err != nil {
+		r.err = err
+		return r
+	}
 	_, r.err = w.d.b.Poll(&protocol.PollRequest{
-		Cluster: sub.Cluster, Group: sub.Group, ConsumerID: sub.ConsumerID, Topics: sub.Topics, SessionTimeout: session,
+		Cluster: sub.Cluster, Group: sub.Group, ConsumerID: sub.ConsumerID, Topics: topics, SessionTimeout: session,
 		MaxRecords: 1, MaxBytes: 1, SkipGaps: true, From: protocol.StartFrom{Latest: sub.FromLatest},
 	}, nil)
 	if r.err != nil {
@@ -209,6 +215,26 @@ func (w *worker) join(known protocol.Generation) (r renewed) {
 	return r
 }
 
+// topics are those of the subscription that there are. One that is deleted takes only its
+// own deliveries with it. Error: there is none, or it is not known.
+func (w *worker) topics() (names []string, err *protocol.Error) {
+	var none *protocol.Error
+	for _, name := range w.sub.Topics {
+		switch _, err := w.d.b.LookupTopic(w.sub.Cluster, name, false, time.Time{}); {
+		case err == nil:
+			names = append(names, name)
+		case err.Code == protocol.CodeTopicNotFound:
+			none = err
+		default:
+			return nil, err
+		}
+	}
+	if len(names) == 0 {
+		return nil, none
+	}
+	return names, nil
+}
+
 func (w *worker) renewedWith(r renewed) {
 	w.renewing = false
 	w.renewAt = time.Now().Add(renewal)
@@ -217,7 +243,6 @@ func (w *worker) renewedWith(r renewed) {
 		w.renewAt = time.Now().Add(trouble)
 		return
 	}
-	w.joined = true
 	if r.generation == w.generation {
 		return
 	}
