@@ -296,6 +296,7 @@ type CommitRequest struct {
 // OffsetCommit is the offset of one partition: the next one to read.
 type OffsetCommit struct {
 	Topic     string
+	TopicID   string // that Topic must have; empty: any
 	Partition int
 	Offset    Offset
 	Metadata  string

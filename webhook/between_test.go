@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -97,4 +98,35 @@ func TestEndWhileJoining(t *testing.T) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	assert.Zero(t, b.members)
+}
+
+// What was delivered of a topic that was deleted meanwhile is not committed for another
+// that has its name, of which the group has not heard yet.
+func TestTopicIsReplacedUnderADelivery(t *testing.T) {
+	b := fakeBrokerOf(protocol.SubscriptionSpec{Batch: 1, Order: protocol.OrderPartition}, "t")
+	b.topics["t"].write(1)
+	var got deliveries
+	replace := sync.OnceFunc(func() {
+		b.change(func() {
+			b.topics["t"] = &fakeTopic{id: "another"}
+			b.topics["t"].write(1)
+		})
+		time.AfterFunc(100*time.Millisecond, func() {
+			b.change(func() {
+				b.generation++
+				if b.topics["t"].committed == nil {
+					b.topics["t"].committed = new(protocol.Offset)
+				}
+			})
+		})
+	})
+	deliver(t, b, func(id, body string) int {
+		replace()
+		return got.take(id, body)
+	})
+	b.eventually(t, "the new topic is committed", func() bool {
+		u := b.topics["t"]
+		return u.id == "another" && u.committed != nil && *u.committed == 1
+	})
+	assert.Equal(t, []string{"msg_id-of-t-0-0", "msg_another-0-0"}, got.allIDs())
 }

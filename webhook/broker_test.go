@@ -157,7 +157,7 @@ func (b *fakeBroker) Commit(req *protocol.CommitRequest) (*protocol.CommitReply,
 	for _, o := range req.Offsets {
 		t := b.topics[o.Topic]
 		switch {
-		case t == nil:
+		case t == nil, o.TopicID != "" && o.TopicID != t.id:
 			return nil, protocol.Errorf(protocol.CodeTopicNotFound, "no %s", o.Topic)
 		case t.committed != nil && o.Offset < *t.committed:
 			return nil, protocol.Errorf(protocol.CodeOffsetRegression, "it is %d", *t.committed)

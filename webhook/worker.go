@@ -306,7 +306,7 @@ func (w *worker) commit(now time.Time) bool {
 		if !due {
 			continue
 		}
-		offsets = append(offsets, protocol.OffsetCommit{Topic: l.topic, Partition: l.partition, Offset: at, Metadata: metadata(note)})
+		offsets = append(offsets, protocol.OffsetCommit{Topic: l.topic, TopicID: l.topicID, Partition: l.partition, Offset: at, Metadata: metadata(note)})
 		dirty = append(dirty, l)
 	}
 	if len(offsets) == 0 {

@@ -61,7 +61,7 @@ func (gs *groupService) commitOffsets(c *routing.Cluster, req *protocol.CommitRe
 			return "", nil, err
 		}
 		t := topics[o.Topic]
-		if t == nil {
+		if t == nil || o.TopicID != "" && o.TopicID != t.ID {
 			return "", nil, topicNotFound(o.Topic)
 		}
 		if o.Partition < 0 || o.Partition >= t.Partitions {

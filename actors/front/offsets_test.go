@@ -38,3 +38,18 @@ func TestCommitsBeyondTheEndAtALeaderOutOfTouch(t *testing.T) {
 	silent.Store(1 << 30)
 	require.Nil(t, commit(3))
 }
+
+// Who says which topic is meant does not commit for another of its name.
+func TestCommitsOfReplacedTopics(t *testing.T) {
+	w := newWorld(t)
+	topic, _ := w.withTopic("t", 1)
+	commit := func(id string) *protocol.Error {
+		_, _, err := w.commitOffsets(w.cluster, &protocol.CommitRequest{Offsets: []protocol.OffsetCommit{{Topic: "t", TopicID: id}}})
+		return err
+	}
+	require.Nil(t, commit(""))
+	require.Nil(t, commit(topic.ID))
+	err := commit("another")
+	require.NotNil(t, err)
+	require.Equal(t, protocol.CodeTopicNotFound, err.Code)
+}
