@@ -254,13 +254,17 @@ func (g *groupActor) changeQueue(ctx actor.Context, m *routing.GroupQueue) {
 func (g *groupActor) changeSettings(ctx actor.Context, m *routing.GroupQueue) {
 	s := g.queue.state
 	var recs []metarecord.Record
+	created := false
 	if m.Patch {
 		recs = s.Patch(g.now(), &m.Change)
-	} else if _, _, err := s.Put(g.now(), &m.Change, m.Secret); err != nil {
-		g.refuse(m, err)
-		return
+	} else {
+		var err *protocol.Error
+		if created, _, err = s.Put(g.now(), &m.Change, m.Secret); err != nil {
+			g.refuse(m, err)
+			return
+		}
 	}
-	g.advanceQueue(ctx, recs, func() { m.Reply.Put(routing.GroupQueued{}) }, m.Refuse)
+	g.advanceQueue(ctx, recs, func() { m.Reply.Put(routing.GroupQueued{Created: created}) }, m.Refuse)
 	g.nudgeFeed()
 }
 

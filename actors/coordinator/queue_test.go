@@ -193,3 +193,29 @@ func TestLeasesWhereAQueueHasLeftRecords(t *testing.T) {
 	}
 	assert.Len(t, last.Assigned, 1, "the other member has the other partition")
 }
+
+// A request that makes a queue, and is asked again because its answer is late, has made it
+// all the same.
+func TestQueueIsMadeByTheRequestThatIsAskedAgain(t *testing.T) {
+	p := newGroupProbe(t)
+	put := func(secret string) protocol.Future[routing.GroupQueued] {
+		reply := protocol.NewFuture[routing.GroupQueued]()
+		p.system.Root.Send(p.group, &routing.GroupQueue{
+			Change: queue.Change{Topics: []queue.Topic{{ID: "id-t", Name: "t"}}}, Secret: []byte(secret), Reply: reply,
+		})
+		return reply
+	}
+	_ = put("s") // nobody waits for the answer any more
+	proposal := p.proposal()
+	again := put("s")
+	other := put("u")
+	proposal.Done(protocol.ProduceResult{})
+	a, ok := again.Wait(time.Now().Add(patience))
+	require.True(t, ok)
+	assert.Nil(t, a.Err)
+	assert.True(t, a.Created)
+	a, ok = other.Wait(time.Now().Add(patience))
+	require.True(t, ok)
+	assert.Nil(t, a.Err)
+	assert.False(t, a.Created)
+}

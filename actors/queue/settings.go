@@ -117,11 +117,15 @@ func (s *State) Generation() protocol.Generation { return s.cfg.Generation }
 func (s *State) CreatedAt() int64 { return s.cfg.CreatedAt }
 
 // Put creates the queue, sealing its receipts with secret, or finds it there with
-// these settings. Errors: group_exists (with others).
+// these settings. Each request has a secret of its own: one that comes twice has created
+// the queue. Errors: group_exists (with other settings).
 func (s *State) Put(now int64, c *Change, secret []byte) (created bool, recs []metarecord.Record, err *protocol.Error) {
 	if s.cfg == nil {
 		s.cfg = &durableSettings{Settings: defaults().with(c), Secret: secret, Generation: 1, CreatedAt: now, At: now}
 		return true, s.settingsRecord(), nil
+	}
+	if bytes.Equal(s.cfg.Secret, secret) {
+		return true, nil, nil // whatever was changed since
 	}
 	if next := s.cfg.with(c); !next.equal(&s.cfg.Settings) {
 		return false, nil, protocol.Errorf(protocol.CodeGroupExists, "group %q is a queue with other settings: PATCH changes them", s.group)
