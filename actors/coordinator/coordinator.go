@@ -41,7 +41,7 @@ type Coordinator struct {
 	queuesUp  bool                  // the actors of all queues were started since it leads
 	counted   int                   // one more than the number of groups that the node was told of; 0: none since it leads
 	running   map[string]*actor.PID // groups' actors, by name; only while leading
-	names     map[string]string     // of running, by PID id
+	actors    map[string]ranActor   // of running, by PID id
 	classic   map[string]struct{}   // of running, those with members that speak Kafka's protocol
 	coming    map[string]struct{}   // of running, those that were let in and have no record yet
 	asleep    []string              // groups that wake is to start
@@ -52,6 +52,12 @@ type Coordinator struct {
 	groupProps *actor.Props // of groups' actors
 	queueProps *actor.Props // of those that are queues
 	spawning   *groupActor  // the one that they make
+}
+
+// ranActor is what is known of a group's actor when it has ended.
+type ranActor struct {
+	group string
+	run   *ProposalRun
 }
 
 // Host is what a coordinator needs of the partition that it belongs to. Its methods are
@@ -71,7 +77,7 @@ type Host interface {
 func New(host Host, env *Env, log *slog.Logger, id logfile.Identity) *Coordinator {
 	c := &Coordinator{
 		host: host, env: env, log: log, clusterID: id.ClusterID, partition: id.Partition, groups: map[string]*group.Kept{},
-		running: map[string]*actor.PID{}, names: map[string]string{}, unclear: map[string]uint64{}, classic: map[string]struct{}{},
+		running: map[string]*actor.PID{}, actors: map[string]ranActor{}, unclear: map[string]uint64{}, classic: map[string]struct{}{},
 		coming: map[string]struct{}{},
 	}
 	producer := func() actor.Actor { return c.spawning }
@@ -193,7 +199,7 @@ func (c *Coordinator) Resign(ctx actor.Context) {
 		ctx.Poison(pid)
 	}
 	clear(c.running)
-	clear(c.names)
+	clear(c.actors)
 	clear(c.unclear)
 	clear(c.classic)
 	clear(c.coming)
@@ -208,10 +214,14 @@ func (c *Coordinator) failed(ctx actor.Context, pid *actor.PID) {
 
 // Ended forgets a group's actor that has stopped. Its proposals may still be
 // committed: until all of them are answered, the records kept here are not what
-// its successor may begin with.
+// its successor may begin with. Those that have not come here yet are refused.
 func (c *Coordinator) Ended(pid *actor.PID) {
-	if name, ok := c.names[pid.Id]; ok {
-		delete(c.names, pid.Id)
+	if ended, ok := c.actors[pid.Id]; ok {
+		name := ended.group
+		delete(c.actors, pid.Id)
+		// The word of a panic overtakes what the actor proposed last. That is not written any
+		// more: its successor may begin without it.
+		ended.run.Failed = true
 		if cur := c.running[name]; cur != nil && cur.Equal(pid) {
 			delete(c.running, name)
 			c.direct(name)
@@ -306,8 +316,9 @@ func (c *Coordinator) startQueues(ctx actor.Context) {
 // by all groups, because making them costs more than the actor: the producer finds the one
 // to start in spawning, at once and on this goroutine. Queue says that the group is to be one.
 func (c *Coordinator) spawn(ctx actor.Context, group string, queue bool) *actor.PID {
+	run := &ProposalRun{Term: c.term}
 	c.spawning = &groupActor{
-		env: c.env, log: c.log, name: group, term: c.term,
+		run: run, env: c.env, log: c.log, name: group, term: c.term,
 		clusterID: c.clusterID, partition: c.partition, records: c.groups[group].List(), numbers: &c.polls,
 	}
 	props := c.groupProps
@@ -317,7 +328,7 @@ func (c *Coordinator) spawn(ctx actor.Context, group string, queue bool) *actor.
 	pid := ctx.Spawn(props)
 	c.spawning = nil
 	c.running[group] = pid
-	c.names[pid.Id] = group
+	c.actors[pid.Id] = ranActor{group, run}
 	c.direct(group)
 	return pid
 }

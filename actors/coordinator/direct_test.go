@@ -71,3 +71,30 @@ func TestClientsAskGroupsThatAreLetInForGood(t *testing.T) {
 	p.inside(func(ctx actor.Context) { p.c.failed(ctx, p.c.running["a"]) })
 	assert.Empty(t, p.directly(), "its actor has failed")
 }
+
+// What an actor proposed before it panicked comes behind the word of its end, and is not
+// written any more: its successor may have begun without it.
+func TestProposalsOfAPanickedGroupAreNotWritten(t *testing.T) {
+	joined, _ := memberships(t)
+	p := newCoordinatorProbe(t, []string{"g"}, joined)
+	p.ask("g")
+	poll := func(number uint64, reply protocol.Future[routing.GroupShare]) *routing.GroupPoll {
+		return &routing.GroupPoll{
+			Consumer: 2, Topics: []group.SubscribedTopic{{Name: "t", ID: "id-t", Partitions: 2}}, SessionMs: 60_000, Number: number,
+			Handle: &routing.PollHandle{Waiter: protocol.NewWaiter(func() {})}, Reply: reply,
+		}
+	}
+	reply := protocol.NewFuture[routing.GroupShare]()
+	p.inside(func(actor.Context) { // the actor runs here, and the coordinator after it
+		pid := p.c.running["g"]
+		p.system.Root.Send(pid, poll(2, reply))
+		p.system.Root.Send(pid, poll(1, protocol.Called(func(routing.GroupShare) { panic("a bug") })))
+	})
+	share, come := reply.Wait(time.Now().Add(patience))
+	require.True(t, come)
+	require.NotNil(t, share.Err)
+	assert.Equal(t, protocol.OutcomeUnknown, share.Err.Outcome)
+	p.ask("g")
+	p.inside(func(actor.Context) {})
+	assert.Empty(t, p.committed)
+}

@@ -159,7 +159,6 @@ func (g *groupActor) now() int64 {
 func (g *groupActor) started(ctx actor.Context) {
 	g.state = group.New(g.name)
 	g.state.Wall, g.state.Level = g.env.Wall, g.env.Level
-	g.run = &ProposalRun{Term: g.term}
 	var ofQueue []metarecord.Record
 	for _, rec := range g.records {
 		if isQueueKey(rec.Key) {

@@ -50,7 +50,7 @@ func newGroupProbe(t *testing.T, records ...metarecord.Record) *groupProbe {
 		switch m := ctx.Message().(type) {
 		case *actor.Started:
 			started <- ctx.Spawn(actor.PropsFromProducer(func() actor.Actor {
-				return &groupActor{env: env, log: slog.Default(), name: "g", term: 7, clusterID: "c", records: records, numbers: &protocol.Counter{}}
+				return &groupActor{run: &ProposalRun{Term: 7}, env: env, log: slog.Default(), name: "g", term: 7, clusterID: "c", records: records, numbers: &protocol.Counter{}}
 			}))
 		case *ProposeRecords, *ConfirmRead, *groupFailed:
 			p.asked <- m

@@ -62,11 +62,17 @@ func newCoordinatorProbe(t *testing.T, names []string, records []metarecord.Reco
 		switch m := ctx.Message().(type) {
 		case func(actor.Context):
 			m(ctx)
+		case *actor.Terminated:
+			p.c.Ended(m.Who)
 		case *ProposeRecords:
+			done, ok := m.Tie(1)
+			if !ok {
+				return
+			}
 			for _, rec := range recordsOf(t, m) {
 				p.committed <- rec
 			}
-			m.Done(protocol.ProduceResult{})
+			done(protocol.ProduceResult{})
 		default:
 			p.c.Receive(ctx, m)
 		}
