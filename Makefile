@@ -166,7 +166,7 @@ bench-smoke: build ## Check in under a minute that single events keep 0.30 of a 
 
 SCALE_FLAGS ?= --runs 3 --duration 5s --out bench/results/scale
 
-bench-scale: build ## Measure large logs, many polls, idle partitions, failover against their targets; 11 GB of disk
+bench-scale: build ## Measure large logs, many polls, idle partitions, many replicas, failover against their targets; 11 GB of disk
 	./bin/ottla bench scale $(SCALE_FLAGS)
 
 COMPARE_FLAGS ?= produce-single --connections 64 --runs 5 --duration 5s --warmup 1s

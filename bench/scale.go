@@ -20,6 +20,8 @@ type ScaleOptions struct {
 	AgeBytes       int64 `json:"age_bytes"`       // likewise
 	Stops          int   `json:"stops"`           // of a leader's broker
 
+	StartPartitions int `json:"start_partitions"` // of a broker that is killed and started, with o.Replicas replicas each
+
 	// CPU time at rest is measured over Window, starting Settle after the last
 	// request.
 	Settle time.Duration `json:"settle_ns"`
@@ -30,7 +32,8 @@ type ScaleOptions struct {
 func DefaultScaleOptions() ScaleOptions {
 	return ScaleOptions{
 		Polls: 10_000, IdlePartitions: 300, StartBytes: 5 << 30, AgeBytes: 10 << 30, Stops: 50,
-		Settle: 10 * time.Second, Window: 20 * time.Second,
+		StartPartitions: 3334,
+		Settle:          10 * time.Second, Window: 20 * time.Second,
 	}
 }
 
@@ -42,7 +45,7 @@ func (so *ScaleOptions) Validate(o *Options, cases []string) error {
 		}
 	}
 	switch {
-	case so.Polls < 1 || so.PollTopics < 0 || so.PollTopics > so.Polls || so.IdlePartitions < 1 || so.StartBytes < 1 || so.AgeBytes < 1 || so.Stops < 1:
+	case so.Polls < 1 || so.PollTopics < 0 || so.PollTopics > so.Polls || so.IdlePartitions < 1 || so.StartBytes < 1 || so.AgeBytes < 1 || so.Stops < 1 || so.StartPartitions < 1:
 		return errors.New("polls, partitions, bytes and stops must be positive")
 	case so.Settle < 0 || so.Window < 100*time.Millisecond:
 		return errors.New("a window below 100ms says nothing, and nobody can settle for less than nothing")
@@ -66,6 +69,7 @@ var scaleCases = []scaleCase{
 	{"idle", "many partitions without traffic: CPU and memory", (*scaleRun).idle},
 	{"polls", "many parked reads and polls: CPU, memory, waking 1,000 by one event", (*scaleRun).polls},
 	{"start", "time to get ready with a large log, after a stop and after kill -9", (*scaleRun).start},
+	{"start-many", "time to get ready with many replicas, after kill -9", startMany},
 	{"age", "rate of writing to a large log, against an empty one", (*scaleRun).age},
 }
 

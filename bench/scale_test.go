@@ -35,7 +35,7 @@ func TestScaleAgainstTheBroker(t *testing.T) {
 	o := short()
 	o.Binary, o.DataDir = builtBroker(t), t.TempDir()
 	so := ScaleOptions{
-		Polls: 60, PollTopics: 3, IdlePartitions: 5, StartBytes: 10 << 20, AgeBytes: 10 << 20, Stops: 2,
+		Polls: 60, PollTopics: 3, IdlePartitions: 5, StartBytes: 10 << 20, AgeBytes: 10 << 20, Stops: 2, StartPartitions: manyOnTopic + 1,
 		Settle: 10 * time.Millisecond, Window: 100 * time.Millisecond,
 	}
 	r, err := Scale(t.Context(), o, so, ScaleNames())

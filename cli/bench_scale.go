@@ -31,6 +31,7 @@ func (f *benchFlags) newScale() *cobra.Command {
 	flags.IntVar(&so.PollTopics, "poll-topics", so.PollTopics, "topics that they wait for (default: one for each 1,000)")
 	flags.IntVar(&so.IdlePartitions, "idle-partitions", so.IdlePartitions, "partitions of idle")
 	flags.Int64Var(&so.StartBytes, "start-bytes", so.StartBytes, "`bytes` of log files of start, all replicas together")
+	flags.IntVar(&so.StartPartitions, "start-partitions", so.StartPartitions, "partitions of start-many")
 	flags.Int64Var(&so.AgeBytes, "age-bytes", so.AgeBytes, "`bytes` of log files of age, all replicas together")
 	flags.IntVar(&so.Stops, "stops", so.Stops, "how often failover stops a broker")
 	flags.DurationVar(&so.Settle, "settle", so.Settle, "rest before CPU time at rest is taken")

@@ -25,6 +25,7 @@ func TestBenchRefusesWhatItCannotMeasure(t *testing.T) {
 		{"bench", "scale", "nope"},
 		{"bench", "scale", "idle", "--stops", "0"},
 		{"bench", "scale", "idle", "--window", "1ms"},
+		{"bench", "scale", "start-many", "--start-partitions", "0"},
 		{"bench", "scale", "idle", "--server", "http://127.0.0.1:1"},
 	} {
 		var stdout, stderr bytes.Buffer
