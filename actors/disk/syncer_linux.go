@@ -2,8 +2,11 @@ package disk
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,6 +22,7 @@ type linuxFileSystem struct {
 	device   uint64
 	trusted  atomic.Bool // syncfs reports errors and flushes the device
 	deviceOf func(fd uintptr) (uint64, error)
+	sync     func(fd int) error // syncfs(2)
 }
 
 func openFileSystem(dir string) (fileSystem, error) {
@@ -31,8 +35,8 @@ func openFileSystem(dir string) (fileSystem, error) {
 		_ = f.Close() // only opened
 		return nil, fmt.Errorf("open filesystem of %s: %w", dir, err)
 	}
-	fs := &linuxFileSystem{dir: f, device: device, deviceOf: deviceOfFd}
-	fs.trusted.Store(kernelAtLeast(kernelRelease(), 5, 8) && filesystemType(device) == "ext4")
+	fs := &linuxFileSystem{dir: f, device: device, deviceOf: deviceOfFd, sync: unix.Syncfs}
+	fs.trusted.Store(trusts(kernelRelease(), filesystemType(device), hasJournal("/sys", device)))
 	return fs, nil
 }
 
@@ -55,17 +59,65 @@ func (l *linuxFileSystem) covers(f File) bool {
 	return err == nil && device == l.device
 }
 
+// syncfs keeps the descriptor open until it is done, also when the filesystem is closed
+// meanwhile: its number would soon be that of another file.
 func (l *linuxFileSystem) syncfs() error {
-	for {
-		err := unix.Syncfs(int(l.dir.Fd()))
-		switch err {
-		case unix.EINTR:
-			continue
-		case unix.ENOSYS, unix.EINVAL:
-			l.trusted.Store(false)
-		}
+	conn, err := l.dir.SyscallConn()
+	if err != nil {
 		return err
 	}
+	var failed error
+	if err := conn.Control(func(fd uintptr) { failed = l.syncFd(int(fd)) }); err != nil {
+		return err
+	}
+	return failed
+}
+
+func (l *linuxFileSystem) syncFd(fd int) error {
+	err := l.sync(fd)
+	for errors.Is(err, unix.EINTR) {
+		err = l.sync(fd)
+	}
+	if err == nil {
+		return writable(fd)
+	}
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
+		l.trusted.Store(false)
+	}
+	return err
+}
+
+// writable returns an error when the filesystem is read-only. Linux syncs nothing of such a
+// one and says that it did; and ext4 becomes one by an error, whatever it has not written yet.
+func writable(fd int) error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return os.NewSyscallError("fstatfs", err)
+	}
+	if st.Flags&unix.ST_RDONLY != 0 {
+		return fmt.Errorf("nothing is synced of what is read-only: %w", unix.EROFS)
+	}
+	return nil
+}
+
+// trusts decides whether syncfs reports all errors and makes names durable, too.
+//   - Before Linux 5.8 it reported no failed write-back, and before 5.17 not that the journal
+//     could not be written.
+//   - ext4's flushes the device's cache even when its journal has nothing to commit, which not
+//     every filesystem does; but without a journal it does so before it writes directories.
+func trusts(release, kind string, journal bool) bool {
+	return kernelAtLeast(release, 5, 17) && kind == "ext4" && journal
+}
+
+// hasJournal reports whether an ext4 filesystem is known to have a journal, by the process
+// that writes it.
+func hasJournal(sys string, device uint64) bool {
+	block, err := os.Readlink(filepath.Join(sys, "dev", "block", fmt.Sprintf("%d:%d", unix.Major(device), unix.Minor(device))))
+	if err != nil {
+		return false
+	}
+	task, err := os.ReadFile(filepath.Join(sys, "fs", "ext4", filepath.Base(block), "journal_task"))
+	return err == nil && !bytes.HasPrefix(task, []byte("<"))
 }
 
 func deviceOfFd(fd uintptr) (uint64, error) {
@@ -107,8 +159,6 @@ func kernelAtLeast(release string, major, minor int) bool {
 }
 
 // filesystemType is the type by which a device is mounted, empty if unknown.
-// Only ext4's syncfs is trusted: it flushes the device's cache even when its
-// journal has nothing to commit, which not every filesystem does.
 func filesystemType(device uint64) string {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {

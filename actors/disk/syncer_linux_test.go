@@ -1,6 +1,8 @@
 package disk
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"ottla/logfile"
 )
@@ -53,6 +56,71 @@ func TestMountedType(t *testing.T) {
 			assert.Equal(t, []any{tt.device, tt.kind, tt.ok}, []any{device, kind, ok})
 		})
 	}
+}
+
+func TestSyncfsIsTrusted(t *testing.T) {
+	assert.True(t, trusts("5.17.0", "ext4", true))
+	assert.False(t, trusts("5.16.20", "ext4", true), "it hid the errors of the journal")
+	assert.False(t, trusts("6.18.0", "xfs", true), "nobody has read it")
+	assert.False(t, trusts("6.18.0", "ext4", false), "it flushes the device before it writes names")
+}
+
+func TestHasJournal(t *testing.T) {
+	sys := t.TempDir()
+	put := func(name, text string) {
+		t.Helper()
+		require.NoError(t, os.MkdirAll(filepath.Join(sys, filepath.Dir(name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(sys, name), []byte(text), 0o600))
+	}
+	put("devices/vda1/dev", "")
+	put("devices/vda2/dev", "")
+	put("devices/vda3/dev", "")
+	require.NoError(t, os.MkdirAll(filepath.Join(sys, "dev", "block"), 0o755))
+	for n, name := range map[int]string{1: "vda1", 2: "vda2", 3: "vda3"} {
+		require.NoError(t, os.Symlink("../../devices/"+name, filepath.Join(sys, "dev", "block", fmt.Sprintf("254:%d", n))))
+	}
+	put("fs/ext4/vda1/journal_task", "4099\n")
+	put("fs/ext4/vda2/journal_task", "<none>\n")
+	assert.True(t, hasJournal(sys, unix.Mkdev(254, 1)))
+	assert.False(t, hasJournal(sys, unix.Mkdev(254, 2)))
+	assert.False(t, hasJournal(sys, unix.Mkdev(254, 3)), "nothing is known of it")
+	assert.False(t, hasJournal(sys, unix.Mkdev(254, 4)), "likewise")
+}
+
+// The number of a descriptor that is closed soon names another file, perhaps on another
+// filesystem, whose sync says nothing of the right one.
+func TestSyncfsKeepsItsDescriptorOpen(t *testing.T) {
+	dir := t.TempDir()
+	opened, err := openFileSystem(dir)
+	require.NoError(t, err)
+	fs := opened.(*linuxFileSystem)
+	var want, got unix.Stat_t
+	require.NoError(t, unix.Stat(dir, &want))
+	fs.sync = func(fd int) error {
+		closed := make(chan error)
+		go func() { closed <- fs.close() }()
+		return errors.Join(<-closed, unix.Fstat(fd, &got))
+	}
+	require.NoError(t, fs.syncfs())
+	assert.Equal(t, want.Ino, got.Ino)
+	fs.sync = unix.Syncfs
+	require.Error(t, fs.syncfs(), "it is closed")
+}
+
+// Linux syncs nothing of a filesystem that is read-only, and says that it did. Many become so
+// by an error, with everything unwritten that was written to them before.
+func TestSyncfsOfAReadOnlyFileSystemFails(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, ""); err != nil {
+		t.Skip("mounting needs root: ", err)
+	}
+	t.Cleanup(func() { assert.NoError(t, unix.Unmount(dir, 0)) })
+	opened, err := openFileSystem(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, opened.close()) })
+	fs := opened.(*linuxFileSystem)
+	require.NoError(t, fs.sync(int(fs.dir.Fd())), "the kernel's")
+	require.ErrorIs(t, fs.syncfs(), unix.EROFS)
 }
 
 func TestLinuxFileSystemCovers(t *testing.T) {
