@@ -15,7 +15,7 @@ var ErrStopped = errors.New("faultfs: the process is dead")
 
 // Op describes one operation that changes or syncs something.
 type Op struct {
-	Kind string // "create", "write", "truncate", "sync", "reserve", "remove", "rename", "syncdir", "mkdir", "read"
+	Kind string // "create", "write", "truncate", "sync", "syncfs", "reserve", "remove", "rename", "syncdir", "mkdir", "read"
 	Path string // of a rename the new one
 	Len  int    // bytes of a read
 }
@@ -42,6 +42,7 @@ type inode struct {
 	data   []byte
 	synced []byte
 	dirty  map[int]bool // numbers of the sectors that the next sync writes
+	lost   int          // how often writing back has failed other than for a sync of this file
 }
 
 const sector = 512
@@ -180,7 +181,7 @@ func (d *FS) Clone() *FS {
 	seen := map[*inode]*inode{}
 	clone := func(n *inode) *inode {
 		if seen[n] == nil {
-			seen[n] = &inode{dir: n.dir, data: slices.Clone(n.data), synced: slices.Clone(n.synced), dirty: maps.Clone(n.dirty)}
+			seen[n] = &inode{dir: n.dir, data: slices.Clone(n.data), synced: slices.Clone(n.synced), dirty: maps.Clone(n.dirty), lost: n.lost}
 		}
 		return seen[n]
 	}

@@ -198,6 +198,39 @@ func TestFailedSyncLosesThePages(t *testing.T) {
 	assert.Equal(t, "two", d.content("/d/a"))
 }
 
+// SyncFS makes names and content durable. What one that failed has lost is told to each handle
+// that was open, once.
+func TestSyncFS(t *testing.T) {
+	d := newDisk(t)
+	h := d.create("/d/a", "one")
+	d.durable("/d/gone", "")
+	require.NoError(t, d.Remove("/d/gone"))
+	require.NoError(t, d.SyncFS())
+	d.write(h, "two", 0)
+	other, err := d.OpenFile("/d/a", os.O_RDWR, 0)
+	require.NoError(t, err)
+	d.Fault = func(op faultfs.Op) error {
+		if op.Kind == "syncfs" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	require.ErrorIs(t, d.SyncFS(), syscall.EIO)
+	d.Fault = nil
+	late, err := d.OpenFile("/d/a", os.O_RDWR, 0)
+	require.NoError(t, err)
+	require.NoError(t, late.Datasync(), "it was opened afterwards")
+	require.NoError(t, d.SyncFS())
+	for _, h := range []logfile.Handle{h, other} {
+		require.ErrorIs(t, h.Datasync(), syscall.EIO)
+		require.NoError(t, h.Datasync())
+	}
+	assert.Equal(t, "two", d.content("/d/a"))
+	d.PowerCut(nil)
+	assert.Equal(t, "one", d.content("/d/a"))
+	assert.Equal(t, "-", d.content("/d/gone"))
+}
+
 func TestStopAfter(t *testing.T) {
 	d := newDisk(t)
 	h := d.durable("/d/a", "0123456789")

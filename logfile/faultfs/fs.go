@@ -1,7 +1,9 @@
 package faultfs
 
 import (
+	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,7 +59,7 @@ func (d *FS) OpenFile(name string, flag int, _ fs.FileMode) (logfile.Handle, err
 		}
 		n.data, n.dirty = nil, nil
 	}
-	return &handle{d: d, n: n, path: name, gen: d.gen}, nil
+	return &handle{d: d, n: n, path: name, gen: d.gen, told: n.lost}, nil
 }
 
 // MkdirAll implements logfile.FS.
@@ -175,4 +177,29 @@ func (d *FS) SyncDir(name string) error {
 		}
 	}
 	return nil
+}
+
+// SyncFS is syncfs(2): it makes everything durable, names and content. After one that failed,
+// Linux takes all pages for clean that it could not write, here all that there are.
+func (d *FS) SyncFS() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err := d.step("syncfs", "/")
+	if errors.Is(err, ErrStopped) {
+		return err
+	}
+	for _, n := range d.names {
+		switch {
+		case n.dir || len(n.dirty) == 0 && len(n.data) == len(n.synced):
+		case err == nil:
+			n.sync()
+		default:
+			n.dirty = nil
+			n.lost++
+		}
+	}
+	if err == nil {
+		d.durable = maps.Clone(d.names)
+	}
+	return err
 }

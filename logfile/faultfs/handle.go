@@ -15,6 +15,7 @@ type handle struct {
 	n    *inode
 	path string
 	gen  int
+	told int // how many of the inode's losses it has reported
 }
 
 func (h *handle) alive() error {
@@ -114,7 +115,8 @@ func (h *handle) Truncate(size int64) error {
 }
 
 // Datasync makes the content durable. After one that failed, Linux takes the
-// pages for clean: the next one succeeds without writing them.
+// pages for clean: the next one succeeds without writing them. What a SyncFS lost is reported
+// once by each handle that was open then.
 func (h *handle) Datasync() error {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
@@ -127,9 +129,17 @@ func (h *handle) Datasync() error {
 		}
 		return err
 	}
-	h.n.synced = h.n.flush(len(h.n.data), func() bool { return true })
-	h.n.dirty = nil
+	h.n.sync()
+	if h.told != h.n.lost {
+		h.told = h.n.lost
+		return &fs.PathError{Op: "sync", Path: h.path, Err: syscall.EIO}
+	}
 	return nil
+}
+
+func (n *inode) sync() {
+	n.synced = n.flush(len(n.data), func() bool { return true })
+	n.dirty = nil
 }
 
 func (h *handle) Size() (int64, error) {
