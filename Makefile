@@ -113,7 +113,7 @@ SECONDS_EACH ?= 30
 contract: build ## Hold a running server against /openapi.json: generated clients, and Schemathesis, twice SECONDS_EACH (30)
 	SECONDS_EACH=$(SECONDS_EACH) ./e2e/contract/run bin/ottla
 
-CHAOS_CAMPAIGNS ?= kill power pause full sync damage dirs outdated brokers storm mix
+CHAOS_CAMPAIGNS ?= kill power pause full sync damage dirs outdated brokers storm wide mix
 CHAOS_FLEET     ?= nodes split netns roll disk1 clock old backup found
 CHAOS_NODES     ?= 3
 CHAOS_ROUNDS    ?= 30

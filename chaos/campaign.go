@@ -24,6 +24,7 @@ type campaign struct {
 	name   string
 	faults []*fault
 	fleet  bool // of several processes
+	wide   bool // there is a topic with many partitions, too
 	spares int  // nodes more than -nodes says
 
 	prepare  func(*world) error // the nodes of a fleet, before they start; may be nil
@@ -41,6 +42,7 @@ var campaigns = []campaign{
 	{name: "outdated", faults: []*fault{faultOld, faultOld, faultKill}},
 	{name: "brokers", faults: []*fault{faultAdmin}},
 	{name: "storm", faults: []*fault{faultStorm, faultAdmin, faultStop}},
+	{name: "wide", wide: true, faults: []*fault{faultPowerAgain, faultPowerAgain, faultPowerAgain, faultKillAgain, faultPower, faultDying}},
 	{name: "brief", faults: []*fault{faultKill, faultStop, faultPower, faultPause, faultSync, faultHang, faultDelete, faultSwap, faultAdmin, faultStorm}},
 	{name: "mix", faults: []*fault{
 		faultKill, faultKill, faultStop, faultPower, faultPower, faultPause, faultPause, faultFull, faultSync, faultDying, faultHang,
@@ -111,7 +113,7 @@ func runCampaign(o *options, out io.Writer) (*result, error) {
 	transport.MaxIdleConnsPerHost, transport.DialContext = 64, dial
 	w := &world{
 		o: o, out: out, rnd: rand.New(rand.NewSource(o.seed)), rec: newRecorder(), queues: newQueues(),
-		victim: 1 + int(uint64(o.seed)%brokers), injected: map[string]int{},
+		victim: 1 + int(uint64(o.seed)%brokers), injected: map[string]int{}, wide: c.wide,
 	}
 	fmt.Fprintf(out, "campaign %s, seed %d, working directory %s\nrepeat with: %s\n", o.campaign, o.seed, o.dir, o.again())
 	run := w.campaign

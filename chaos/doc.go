@@ -23,6 +23,7 @@
 //	outdated  the directory of a broker is replaced by an older copy; kill -9
 //	brokers   brokers are stopped and started through the API
 //	storm     members of groups leave, sleep and join all the time; brokers and the process are stopped in order
+//	wide      with a topic of many partitions, whose logs are opened and synced together: power cuts and kill -9, again and again while it starts, with syncs that fail meanwhile; a disk that fails for good
 //	brief     the faults that are over soon, each as likely as the others, for a short run
 //	mix       all faults but damage in all copies and outdated directories
 //

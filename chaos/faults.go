@@ -24,22 +24,24 @@ const (
 )
 
 var (
-	faultKill   = &fault{"kill -9", 0, 0, func(w *world) error { return w.restart(w.s.kill) }}
-	faultStop   = &fault{"orderly stop", 0, 0, func(w *world) error { return w.restart(w.s.stop) }}
-	faultPower  = &fault{"power cut", needsImage, 0, func(w *world) error { return w.restart(func() error { return w.disk.cut(w.s) }) }}
-	faultPause  = &fault{"pause", 0, 0, pauseProcess}
-	faultFull   = &fault{"full disk", needsImage, 0, fullDisk}
-	faultSync   = &fault{"failed sync", needsIntercept, needsImage, failSyncs}
-	faultDying  = &fault{"failing disk", needsIntercept, needsImage, dyingDisk}
-	faultHang   = &fault{"slow sync", needsIntercept, 0, slowSyncs}
-	faultFlip   = &fault{"damage while down", 0, needsImage, on(fileFaults.damageWhileDown)}
-	faultLive   = &fault{"damage while running", 0, 0, on(func(w fileFaults) error { return w.damage(1 + w.rnd.Intn(2)) })}
-	faultAll    = &fault{"damage in all copies", 0, needsImage, on(fileFaults.damageInAllCopies)}
-	faultDelete = &fault{"deleted directory", 0, needsImage, on(fileFaults.deletedDirectory)}
-	faultSwap   = &fault{"swapped directories", 0, needsImage, on(fileFaults.swappedDirectories)}
-	faultOld    = &fault{"outdated directory", 0, needsImage, on(fileFaults.outdatedDirectory)}
-	faultAdmin  = &fault{"brokers stopped and started", 0, 0, stopBrokers}
-	faultStorm  = &fault{"rebalance storm", 0, 0, rebalanceStorm}
+	faultKill       = &fault{"kill -9", 0, 0, func(w *world) error { return w.restart(w.s.kill) }}
+	faultStop       = &fault{"orderly stop", 0, 0, func(w *world) error { return w.restart(w.s.stop) }}
+	faultPower      = &fault{"power cut", needsImage, 0, func(w *world) error { return w.restart(func() error { return w.disk.cut(w.s) }) }}
+	faultPowerAgain = &fault{"power cuts while starting", needsImage, needsIntercept, on(wideFaults.powerWhileStarting)}
+	faultKillAgain  = &fault{"kill -9 while starting", 0, needsIntercept, on(wideFaults.killWhileStarting)}
+	faultPause      = &fault{"pause", 0, 0, pauseProcess}
+	faultFull       = &fault{"full disk", needsImage, 0, fullDisk}
+	faultSync       = &fault{"failed sync", needsIntercept, needsImage, failSyncs}
+	faultDying      = &fault{"failing disk", needsIntercept, needsImage, dyingDisk}
+	faultHang       = &fault{"slow sync", needsIntercept, 0, slowSyncs}
+	faultFlip       = &fault{"damage while down", 0, needsImage, on(fileFaults.damageWhileDown)}
+	faultLive       = &fault{"damage while running", 0, 0, on(func(w fileFaults) error { return w.damage(1 + w.rnd.Intn(2)) })}
+	faultAll        = &fault{"damage in all copies", 0, needsImage, on(fileFaults.damageInAllCopies)}
+	faultDelete     = &fault{"deleted directory", 0, needsImage, on(fileFaults.deletedDirectory)}
+	faultSwap       = &fault{"swapped directories", 0, needsImage, on(fileFaults.swappedDirectories)}
+	faultOld        = &fault{"outdated directory", 0, needsImage, on(fileFaults.outdatedDirectory)}
+	faultAdmin      = &fault{"brokers stopped and started", 0, 0, stopBrokers}
+	faultStorm      = &fault{"rebalance storm", 0, 0, rebalanceStorm}
 )
 
 // on makes a fault of a method of some part of the world.

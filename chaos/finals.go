@@ -22,7 +22,7 @@ const unreadableLimit = 30 * time.Second
 // the records before it.
 func (s *server) readLog(topic string) (*finalLog, error) {
 	f := &finalLog{topic: topic, start: map[int]int64{}, copies: map[int][]record{}}
-	for p := range partitions {
+	for p := range partitionsOf(topic) {
 		status, body := s.get(fmt.Sprintf("/topic/%s/partitions/%d/offsets", topic, p))
 		var ends struct {
 			Earliest int64 `json:"earliest"`
@@ -68,7 +68,7 @@ func (s *server) readPartition(f *finalLog, p int) error {
 // ends returns the end offsets of all partitions.
 func (f *finalLog) ends() map[int]int64 {
 	ends := map[int]int64{}
-	for p := range partitions {
+	for p := range partitionsOf(f.topic) {
 		ends[p] = f.start[p]
 	}
 	for _, r := range f.records {
@@ -81,7 +81,7 @@ func (f *finalLog) ends() map[int]int64 {
 // help: they are the lines that do not begin with '#'.
 func (s *server) readFiles(broker int, topic string) ([]record, error) {
 	var out []record
-	for p := range partitions {
+	for p := range partitionsOf(topic) {
 		files, err := filepath.Glob(filepath.Join(s.brokerDir(broker), fmt.Sprintf("%s-%d", topic, p), "*.log"))
 		if err != nil {
 			return nil, err

@@ -45,7 +45,7 @@ func (w verdict) finish(rounds int) (*result, error) {
 		w.waitInSync()
 	}
 	logs := map[string]*finalLog{}
-	for _, topic := range allTopics {
+	for _, topic := range w.topics() {
 		f, err := w.s.readLog(topic)
 		if err != nil {
 			w.rec.violate("unreadable", "%v", err)
@@ -62,7 +62,7 @@ func (w verdict) finish(rounds int) (*result, error) {
 	}
 	h := &w.rec.h
 	res.Violations = append(h.violations, damage...)
-	for _, topic := range allTopics {
+	for _, topic := range w.topics() {
 		f := logs[topic]
 		f.compacted = topic == keyTopic
 		for b := 1; b <= brokers && !f.compacted; b++ { // each replica compacts for itself, at its own time
@@ -185,7 +185,7 @@ func (w verdict) lag(g *group) []string {
 // waitInSync waits until all replicas are in sync.
 func (w verdict) waitInSync() {
 	deadline := time.Now().Add(inSyncLimit)
-	for _, topic := range allTopics {
+	for _, topic := range w.topics() {
 		for {
 			err := w.inSync(topic)
 			if err == nil {
@@ -218,7 +218,7 @@ func (w verdict) inSync(topic string) error {
 			return fmt.Errorf("%s-%d is in sync on %v only", topic, p, row.InSync)
 		}
 	}
-	if len(info.Partitions) != partitions {
+	if len(info.Partitions) != partitionsOf(topic) {
 		return errors.New("partitions of " + topic + " are missing")
 	}
 	return nil

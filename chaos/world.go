@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +18,8 @@ const (
 	shortTopic = "chaos-keep" // retention removes its oldest records all the time
 	churnTopic = "chaos-new"  // is deleted and created again all the time
 	keyTopic   = "chaos-keys" // is compacted
-	partitions = 3            // of each
+	wideTopic  = "chaos-wide" // has many partitions, in campaigns that want it
+	partitions = 3            // of each but the last
 	brokers    = 3
 
 	progressLimit = 60 * time.Second // from the end of a fault to the next progressAcks acknowledgements
@@ -41,6 +43,7 @@ type world struct {
 	victim int    // the broker whose files are damaged: one of three, so a minority of every partition
 	backup string // an older copy of the victim's directory, "" if there is none
 
+	wide         bool           // there is wideTopic
 	storm        atomic.Bool    // members leave and join all the time
 	injected     map[string]int // how often, by name of the fault
 	slowest      time.Duration  // the longest time from the end of a fault, or the start after it, to new acknowledgements
@@ -75,7 +78,8 @@ func (w *world) between(least, most time.Duration) time.Duration {
 }
 
 func (w *world) createTopics() error {
-	for topic, settings := range topicSettings {
+	for _, topic := range w.topics() {
+		settings := topicSettings[topic]
 		status, a := w.s.call(context.Background(), http.MethodPost, "/topic", nil, topicBody(topic, settings))
 		if status == http.StatusCreated {
 			continue
@@ -100,10 +104,26 @@ var topicSettings = map[string]string{
 	jobTopic:   `"segment_bytes":262144`,
 	deadNone:   `"segment_bytes":262144`,
 	deadKey:    `"segment_bytes":262144`,
+	wideTopic:  `"segment_bytes":65536`,
+}
+
+// topics are those that there are in the end.
+func (w *world) topics() []string {
+	if w.wide {
+		return append(slices.Clone(allTopics), wideTopic)
+	}
+	return allTopics
+}
+
+func partitionsOf(topic string) int {
+	if topic == wideTopic {
+		return widePartitions
+	}
+	return partitions
 }
 
 func topicBody(topic, settings string) []byte {
-	return fmt.Appendf(nil, `{"name":%q,"partitions":%d,%s}`, topic, partitions, settings)
+	return fmt.Appendf(nil, `{"name":%q,"partitions":%d,%s}`, topic, partitionsOf(topic), settings)
 }
 
 // clients starts all clients; they end with ctx.
@@ -124,6 +144,10 @@ func (w *world) clients(ctx context.Context, wg *sync.WaitGroup) {
 	produce(churnTopic, 10, 0, 5*time.Millisecond)
 	produce(keyTopic, 20, 10, 5*time.Millisecond)
 	produce(jobTopic, 5, jobKeys, 10*time.Millisecond)
+	if w.wide {
+		produce(wideTopic, 20, 2*widePartitions, 5*time.Millisecond)
+		produce(wideTopic, 1, 0, 5*time.Millisecond)
+	}
 
 	w.groups = []*group{
 		{"acks", mainTopic, byAck, false},
