@@ -169,3 +169,22 @@ func TestCoordinatorsDeleteDeadGroups(t *testing.T) {
 	}, patience, 20*time.Millisecond)
 	assert.Len(t, poll("dead").Records, 1, "what comes later begins anew")
 }
+
+// The groups of subscriptions are known, paused or not, in their own cluster only.
+func TestGroupsOfSubscriptionsAreKnown(t *testing.T) {
+	n := startNode(t, t.TempDir())
+	defer stopNode(t, n)
+	createTestTopic(t, n, &protocol.TopicSpec{Name: "orders", Partitions: ptr(1)})
+	info, err := n.Cluster(protocol.DefaultCluster)
+	require.Nil(t, err)
+	require.False(t, n.env.subscribed(info.ID, "subscription-a"))
+	_, _, err = n.PutSubscription(t.Context(), &protocol.SubscriptionSpec{
+		Name: "a", Topics: []string{"orders"}, URL: "http://localhost:1/", Batch: 1, TimeoutMs: 1000, MaxDeliveries: 1, Order: protocol.OrderNone, Paused: true,
+	})
+	require.Nil(t, err)
+	require.True(t, n.env.subscribed(info.ID, "subscription-a"))
+	require.False(t, n.env.subscribed("another", "subscription-a"))
+	require.False(t, n.env.subscribed(info.ID, "subscription-b"))
+	require.Nil(t, n.DeleteSubscription(t.Context(), "a"))
+	require.False(t, n.env.subscribed(info.ID, "subscription-a"))
+}

@@ -24,6 +24,10 @@ type Env struct {
 	Level  func() int                         // of the fleet, which what is written may not be above; nil: level.Newest
 	Feed   func(*routing.QueueFeed)           // reads for a queue that is led here, on goroutines of its own; nil: nobody does
 
+	// Kept reports whether a group is not to expire, because a subscription, perhaps a paused
+	// one, will go on with it. nil: none is.
+	Kept func(clusterID, group string) bool
+
 	MaxGroups        int
 	OffsetsRetention time.Duration // of groups that nobody uses; not above 0: for ever
 

@@ -57,7 +57,7 @@ func (c *Coordinator) expireGroups(ctx actor.Context) {
 	retention := c.env.OffsetsRetention.Milliseconds()
 	due := c.env.Wall() - retention
 	for group, kept := range c.groups {
-		if kept.LastUse() <= due {
+		if kept.LastUse() <= due && (c.env.Kept == nil || !c.env.Kept(c.clusterID, group)) {
 			c.request(ctx, &routing.GroupRequest{Group: group, Msg: &deleteUnused{RetentionMs: retention}})
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"ottla/actors/group"
 	"ottla/actors/metarecord"
@@ -45,4 +47,30 @@ func TestWhenUnusedGroupsAreLookedFor(t *testing.T) {
 			assert.Equal(t, row.from, first)
 		})
 	}
+}
+
+// The group of a subscription that is paused for long does not expire: it goes on where it
+// was.
+func TestGroupsOfSubscriptionsDoNotExpire(t *testing.T) {
+	_, lapsed := memberships(t)
+	p := newCoordinatorProbe(t, nil, nil)
+	p.inside(func(ctx actor.Context) {
+		for _, name := range []string{"a", "b"} {
+			p.c.keep([]byte(name), metarecord.Record{Action: lapsed[0].Action, Key: metarecord.Key("g", name), Value: lapsed[0].Value})
+		}
+		later := func() int64 { return time.Now().Add(10 * 24 * time.Hour).UnixMilli() }
+		p.c.env.Wall, p.c.env.Steady, p.c.env.OffsetsRetention = later, later, 7*24*time.Hour
+		p.c.env.Kept = func(clusterID, group string) bool { return clusterID == "c" && group == "a" }
+		p.c.expireGroups(ctx)
+		assert.Nil(t, p.c.running["a"])
+	})
+	select {
+	case rec := <-p.committed:
+		assert.Equal(t, "EXPIRE_GROUP", rec.Action)
+		assert.Contains(t, string(rec.Key), `"b"`)
+	case <-time.After(patience):
+		require.Fail(t, "the other one does not expire")
+	}
+	p.inside(func(actor.Context) {})
+	assert.Empty(t, p.committed)
 }
