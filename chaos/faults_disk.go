@@ -50,6 +50,13 @@ func fullDisk(w *world) error {
 func failSyncs(w *world) error {
 	broker, left := 1+w.rnd.Intn(brokers), 1+w.rnd.Intn(5)
 	all := w.rnd.Intn(5) == 0
+	harmed := broker
+	if all {
+		harmed = anyBroker
+	}
+	if err := w.spare(harmed); err != nil {
+		return err
+	}
 	errno := []syscall.Errno{syscall.EIO, syscall.EIO, syscall.ENOSPC}[w.rnd.Intn(3)]
 	mine := fmt.Sprintf("/broker-%d/", broker)
 	w.s.intercept.Set(func(path string) (syscall.Errno, time.Duration) {

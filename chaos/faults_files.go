@@ -77,6 +77,9 @@ func (w fileFaults) flipBit(path string, at int64) error {
 
 // deletedDirectory removes the victim's directory while the process is down.
 func (w fileFaults) deletedDirectory() error {
+	if err := w.spare(w.victim); err != nil {
+		return err
+	}
 	return w.restart(func() error {
 		if err := w.end(); err != nil {
 			return err

@@ -201,6 +201,20 @@ func (w directories) swappedNodes() error {
 	return errors.Join(exchange(), w.launchAll(order), w.rebuilt())
 }
 
+// anyBroker is harmed where some copies of each are.
+const anyBroker = -1
+
+// spare is called before copies of one broker, or of any, are lost. If those of another one may
+// not be complete yet it waits until they are: else two of three would be gone.
+func (w *world) spare(broker int) error {
+	before := w.harmed
+	w.harmed = broker
+	if before == 0 || before == broker && broker != anyBroker {
+		return nil
+	}
+	return directories{w}.rebuilt()
+}
+
 // rebuilt waits until all copies are in sync, so that the next directory that is lost is one
 // of three.
 func (w directories) rebuilt() error {

@@ -41,6 +41,7 @@ type world struct {
 	groups []*group
 	queues []*queue
 	victim int    // the broker whose files are damaged: one of three, so a minority of every partition
+	harmed int    // the broker, or anyBroker, whose copies may not be complete: they are being rebuilt; 0: none
 	backup string // an older copy of the victim's directory, "" if there is none
 
 	wide         bool           // there is wideTopic
