@@ -130,3 +130,15 @@ func TestTopicIsReplacedUnderADelivery(t *testing.T) {
 	})
 	assert.Equal(t, []string{"msg_id-of-t-0-0", "msg_another-0-0"}, got.allIDs())
 }
+
+// A group that has become a queue while the subscription was paused is not polled: who
+// polls a queue takes records from its workers.
+func TestGroupBecomesAQueue(t *testing.T) {
+	b := fakeBrokerOf(protocol.SubscriptionSpec{Batch: 1, Order: protocol.OrderPartition}, "t")
+	b.queue = true
+	deliver(t, b, (&deliveries{}).take)
+	b.eventually(t, "it has tried again", func() bool { return b.refused == 2 })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	assert.False(t, b.joined)
+}

@@ -27,6 +27,8 @@ type fakeBroker struct {
 	topics     map[string]*fakeTopic
 	generation protocol.Generation
 	members    int
+	queue      bool                    // the group is one
+	refused    int                     // heartbeats, because it is
 	joined     bool                    // once
 	commits    []protocol.OffsetCommit // that were taken
 	joining    func()                  // called in each poll, without mu
@@ -127,6 +129,10 @@ func (b *fakeBroker) Poll(req *protocol.PollRequest, _ <-chan struct{}) (*protoc
 func (b *fakeBroker) Heartbeat(*protocol.HeartbeatRequest) (*protocol.HeartbeatReply, *protocol.Error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.queue {
+		b.refused++
+		return nil, protocol.Errorf(protocol.CodeNotAllowed, "it is a queue")
+	}
 	reply := &protocol.HeartbeatReply{Generation: b.generation}
 	for _, name := range slices.Sorted(maps.Keys(b.topics)) {
 		reply.Assignment = append(reply.Assignment, protocol.TopicPartition{Topic: name})

@@ -196,6 +196,12 @@ func (w *worker) join(known protocol.Generation) (r renewed) {
 		r.err = err
 		return r
 	}
+	// Who polls a queue is given records: a group may have become one while nobody was in it.
+	mine := &protocol.HeartbeatRequest{Cluster: sub.Cluster, Group: sub.Group, ConsumerID: sub.ConsumerID}
+	if _, err := w.d.b.Heartbeat(mine); err != nil && err.Code != protocol.CodeUnknownMember && err.Code != protocol.CodeGroupNotFound {
+		r.err = err
+		return r
+	}
 	_, r.err = w.d.b.Poll(&protocol.PollRequest{
 		Cluster: sub.Cluster, Group: sub.Group, ConsumerID: sub.ConsumerID, Topics: topics, SessionTimeout: session,
 		MaxRecords: 1, MaxBytes: 1, SkipGaps: true, From: protocol.StartFrom{Latest: sub.FromLatest},
@@ -203,7 +209,7 @@ func (w *worker) join(known protocol.Generation) (r renewed) {
 	if r.err != nil {
 		return r
 	}
-	lease, err := w.d.b.Heartbeat(&protocol.HeartbeatRequest{Cluster: sub.Cluster, Group: sub.Group, ConsumerID: sub.ConsumerID})
+	lease, err := w.d.b.Heartbeat(mine)
 	if err != nil {
 		r.err = err
 		return r
