@@ -49,3 +49,37 @@ func TestTopicsOfSubscriptionsAreReplaced(t *testing.T) {
 	assert.Contains(t, v["last_error"], "orders")
 	r.check()
 }
+
+// A subscription that starts at the latest record has all that come after it was made,
+// though nobody delivers yet.
+func TestSubscriptionsFromLatest(t *testing.T) {
+	t.Parallel()
+	s := start(t, allowReceivers)
+	s.topic("orders", 3)
+	r := receive(t)
+	s.produce("orders", object{"partition": 0, "value": "before"})
+	for i, more := range []string{"", `,"paused":true`} {
+		name := fmt.Sprint("s", i)
+		s.subscribe(name, r, "orders", `,"from":"latest"`+more).want(201)
+		s.produce("orders", object{"partition": i, "value": name})
+		s.call("PATCH", "/subscriptions/"+name, `{"paused":false}`).want(200)
+	}
+	s.eventually(waitTimeout, "both have what came after them", func() error {
+		if got := r.taken(); got[`"s0"`] != 1 || got[`"s1"`] != 2 {
+			return fmt.Errorf("%v", got)
+		}
+		return nil
+	})
+	assert.Zero(t, r.taken()[`"before"`])
+}
+
+// What a queue has belongs to its workers.
+func TestNoSubscriptionOfAQueue(t *testing.T) {
+	t.Parallel()
+	s := start(t, allowReceivers)
+	s.topic("orders", 1)
+	r := receive(t)
+	s.call("PUT", "/groups/work", `{"mode":"queue","topics":["orders"]}`).want(201)
+	s.subscribe("a", r, "orders", `,"group":"work"`).wantError(422, "not_allowed")
+	s.get("/subscriptions/a").wantError(404, "subscription_not_found")
+}

@@ -133,6 +133,7 @@ type shared struct {
 	places      placeBook
 	ids         consumerIDs
 	autoCreated protocol.Bucket // of topics that are created automatically
+	own         *Front          // which New made: it answers for the process itself
 }
 
 // New makes the Front of a host whose clusters are in directory.
@@ -145,7 +146,7 @@ func New(o Options, directory *routing.Directory, host Host) *Front {
 	sh.ids = consumerIDs{locator: lc, host: host}
 	sh.statusService = statusService{locator: lc, fleet: host, host: host}
 	fr := sh.front(protocol.Access{})
-	sh.groupMetrics.groups = &fr.groupService
+	sh.groupMetrics.groups, sh.own = &fr.groupService, fr
 	// Reads that wait for a topic hear of its end, or of more partitions, by this.
 	directory.OnTopics(sh.parked.nudge)
 	return fr
@@ -164,7 +165,7 @@ func (sh *shared) front(a protocol.Access) *Front {
 	fr.groupService = groupService{resolver: rv, places: &sh.places}
 	fr.queueService = queueService{resolver: rv, groups: &fr.groupService, records: &fr.recordService}
 	fr.topicService = topicService{resolver: rv}
-	fr.registryService = registryService{resolver: rv, ids: &sh.ids}
+	fr.registryService = registryService{resolver: rv, sh: sh}
 	fr.fleetService = fleetService{resolver: rv, host: sh.host, status: sh.host, topics: &fr.topicService, registry: &fr.registryService}
 	return fr
 }

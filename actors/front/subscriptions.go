@@ -68,8 +68,9 @@ func (rg *registryService) Subscription(name string) (*protocol.Subscription, *p
 }
 
 // PutSubscription creates a subscription or replaces its settings. Errors:
-// too_many_subscriptions, topic_not_found, cluster_not_found, ambiguous_topic; forbidden
-// for who may not administer its topics, or those that it had before.
+// too_many_subscriptions, topic_not_found, cluster_not_found, ambiguous_topic; not_allowed
+// where its group is a queue; forbidden for who may not administer its topics, or those that
+// it had before.
 func (rg *registryService) PutSubscription(ctx context.Context, spec *protocol.SubscriptionSpec) (sub *protocol.Subscription, created bool, err *protocol.Error) {
 	s := *spec
 	if err := rg.completeSubscription(&s); err != nil {
@@ -79,7 +80,10 @@ func (rg *registryService) PutSubscription(ctx context.Context, spec *protocol.S
 	if err != nil {
 		return nil, false, err
 	}
-	fresh, err := rg.ids.take(c)
+	if r, err := rg.readGroup(c, s.Group, true); err == nil && r.Info.QueueInfo != nil {
+		return nil, false, protocol.Errorf(protocol.CodeNotAllowed, "group %q is a queue, whose records belong to its workers: name another group", s.Group).With("field", "group")
+	}
+	fresh, err := rg.sh.ids.take(c)
 	if err != nil {
 		return nil, false, err
 	}
@@ -90,7 +94,27 @@ func (rg *registryService) PutSubscription(ctx context.Context, spec *protocol.S
 		sub, created, recs, err = state.DecidePutSubscription(&s, fresh, rg.opt.Millis(), rg.opt.MaxSubscriptions)
 		return recs, err
 	})
+	if err == nil && created && sub.FromLatest {
+		err = rg.beginAtLatest(sub)
+	}
 	return sub, created, err
+}
+
+// beginAtLatest commits where a subscription begins that is to have nothing of what is
+// there: whoever was told that it is made has what comes from then on, however long it takes
+// until somebody delivers. It does as the one who delivers will, as the same member.
+func (rg *registryService) beginAtLatest(sub *protocol.Subscription) *protocol.Error {
+	_, err := rg.sh.own.Poll(&protocol.PollRequest{
+		Cluster: sub.Cluster, Group: sub.Group, ConsumerID: sub.ConsumerID, Topics: sub.Topics, SessionTimeout: rg.opt.SessionTimeout,
+		MaxRecords: 1, MaxBytes: 1, SkipGaps: true, From: protocol.StartFrom{Latest: true},
+	}, nil)
+	if err == nil && sub.Paused {
+		err = rg.sh.own.LeaveGroup(sub.Cluster, sub.Group, sub.ConsumerID)
+	}
+	if err != nil {
+		return err.WithOutcome(protocol.OutcomeApplied) // but for where it begins
+	}
+	return nil
 }
 
 // completeSubscription finds the cluster and the group that are meant, and refuses what

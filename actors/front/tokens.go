@@ -16,7 +16,7 @@ import (
 // registryService keeps tokens, sources of webhooks and subscriptions.
 type registryService struct {
 	*resolver
-	ids *consumerIDs
+	sh *shared
 }
 
 // tokenCluster finds the cluster that keeps the tokens, and the sources of webhooks.
