@@ -22,7 +22,9 @@ type linuxFileSystem struct {
 	device   uint64
 	trusted  atomic.Bool // syncfs reports errors and flushes the device
 	deviceOf func(fd uintptr) (uint64, error)
+	journal  bool               // sizes and names are durable with its end
 	sync     func(fd int) error // syncfs(2)
+	flush    func(fd int) error // fsync(2) of the directory, which flushes the device
 }
 
 func openFileSystem(dir string) (fileSystem, error) {
@@ -35,8 +37,8 @@ func openFileSystem(dir string) (fileSystem, error) {
 		_ = f.Close() // only opened
 		return nil, fmt.Errorf("open filesystem of %s: %w", dir, err)
 	}
-	fs := &linuxFileSystem{dir: f, device: device, deviceOf: deviceOfFd, sync: unix.Syncfs}
-	fs.trusted.Store(trusts(kernelRelease(), filesystemType(device), hasJournal("/sys", device)))
+	fs := &linuxFileSystem{dir: f, device: device, deviceOf: deviceOfFd, sync: unix.Syncfs, flush: unix.Fsync, journal: hasJournal("/sys", device)}
+	fs.trusted.Store(trusts(kernelRelease(), filesystemType(device)))
 	return fs, nil
 }
 
@@ -78,6 +80,9 @@ func (l *linuxFileSystem) syncFd(fd int) error {
 	for errors.Is(err, unix.EINTR) {
 		err = l.sync(fd)
 	}
+	if err == nil && !l.journal {
+		err = l.flush(fd)
+	}
 	if err == nil {
 		return writable(fd)
 	}
@@ -100,17 +105,14 @@ func writable(fd int) error {
 	return nil
 }
 
-// trusts decides whether syncfs reports all errors and makes names durable, too.
-//   - Before Linux 5.8 it reported no failed write-back, and before 5.17 not that the journal
-//     could not be written.
-//   - ext4's flushes the device's cache even when its journal has nothing to commit, which not
-//     every filesystem does; but without a journal it does so before it writes directories.
-func trusts(release, kind string, journal bool) bool {
-	return kernelAtLeast(release, 5, 17) && kind == "ext4" && journal
-}
+// trusts decides whether syncfs reports all errors and flushes the device. Before Linux 5.8 it
+// reported no failed write-back, and before 5.17 not that the journal could not be written.
+// ext4's flushes the device's cache even when its journal has nothing to commit, which not
+// every filesystem does.
+func trusts(release, kind string) bool { return kernelAtLeast(release, 5, 17) && kind == "ext4" }
 
 // hasJournal reports whether an ext4 filesystem is known to have a journal, by the process
-// that writes it.
+// that writes it. Without one, syncfs flushes the device before it writes inodes and directories.
 func hasJournal(sys string, device uint64) bool {
 	block, err := os.Readlink(filepath.Join(sys, "dev", "block", fmt.Sprintf("%d:%d", unix.Major(device), unix.Minor(device))))
 	if err != nil {

@@ -59,10 +59,35 @@ func TestMountedType(t *testing.T) {
 }
 
 func TestSyncfsIsTrusted(t *testing.T) {
-	assert.True(t, trusts("5.17.0", "ext4", true))
-	assert.False(t, trusts("5.16.20", "ext4", true), "it hid the errors of the journal")
-	assert.False(t, trusts("6.18.0", "xfs", true), "nobody has read it")
-	assert.False(t, trusts("6.18.0", "ext4", false), "it flushes the device before it writes names")
+	assert.True(t, trusts("5.17.0", "ext4"))
+	assert.False(t, trusts("5.16.20", "ext4"), "it hid the errors of the journal")
+	assert.False(t, trusts("6.18.0", "xfs"), "nobody has read it")
+}
+
+// Without a journal ext4's syncfs flushes the device before it writes sizes and names to it.
+func TestSyncfsWithoutAJournalFlushesTheDevice(t *testing.T) {
+	opened, err := openFileSystem(t.TempDir())
+	require.NoError(t, err)
+	fs := opened.(*linuxFileSystem)
+	t.Cleanup(func() { assert.NoError(t, fs.close()) })
+	var calls []string
+	failed := map[string]error{}
+	call := func(name string) func(int) error {
+		return func(int) error {
+			calls = append(calls, name)
+			return failed[name]
+		}
+	}
+	fs.sync, fs.flush, fs.journal = call("sync"), call("flush"), true
+	require.NoError(t, fs.syncfs())
+	assert.Equal(t, []string{"sync"}, calls)
+	fs.journal = false
+	require.NoError(t, fs.syncfs())
+	assert.Equal(t, []string{"sync", "sync", "flush"}, calls)
+	failed["flush"] = unix.EIO
+	require.ErrorIs(t, fs.syncfs(), unix.EIO)
+	failed["sync"] = unix.ENOSPC
+	require.ErrorIs(t, fs.syncfs(), unix.ENOSPC)
 }
 
 func TestHasJournal(t *testing.T) {
