@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"ottla/protocol"
 )
@@ -141,4 +143,19 @@ func TestGroupBecomesAQueue(t *testing.T) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	assert.False(t, b.joined)
+}
+
+// What is not read because the worker ends is not taken for what compaction has removed.
+func TestEndWhileReading(t *testing.T) {
+	b := fakeBrokerOf(protocol.SubscriptionSpec{Batch: 1}, "t")
+	b.topics["t"].write(1)
+	w := &worker{d: &Deliverer{b: b}, sub: b.sub}
+	ctx, cancel := context.WithCancel(t.Context())
+	l, u := &lane{topic: "t", topicID: "id-of-t"}, &unit{to: 1}
+	records, err := w.load(ctx, l, u)
+	require.Nil(t, err)
+	require.Len(t, records, 1)
+	cancel()
+	_, err = w.load(ctx, l, u)
+	require.NotNil(t, err)
 }

@@ -106,7 +106,10 @@ func (w *worker) load(ctx context.Context, l *lane, u *unit) (records []protocol
 	if t.ID != l.topicID {
 		return nil, protocol.Errorf(protocol.CodeTopicNotFound, "topic %q was deleted", l.topic)
 	}
-	for at := u.from; at < u.to && ctx.Err() == nil; {
+	for at := u.from; at < u.to; {
+		if ctx.Err() != nil { // none, or a part of them, would be taken for all
+			return nil, protocol.Errorf(protocol.CodeShuttingDown, "deliveries of subscription %q end", w.sub.Name)
+		}
 		reply, _, err := w.d.b.StartFetch(&protocol.FetchRequest{
 			Topic: t, Partition: l.partition, Offset: at, MaxRecords: int(min(u.to-at, maxReadCount)), MaxBytes: 2 * readBytes,
 		}).Advance()
