@@ -20,6 +20,7 @@ func TestEveryOptionIsHandedOver(t *testing.T) {
 	cfg.CORS.Origins = config.List{"https://a.example"}  // none by default
 	cfg.AutoCreateOnRead = true                          // nor that
 	cfg.Limits.Partitions, cfg.Limits.ClientBytes = 5, 1 // nor these
+	cfg.Internal.OffsetsPartitions = 3                   // nor that
 	cfg.Node.Link = "127.0.0.1:1"                        // nor that
 	cfg.Quotas.Anonymous.RequestRate = 1                 // nor any of these
 	cfg.Kafka.Listen = "127.0.0.1:2"
