@@ -46,7 +46,7 @@ func (k *simulation) run(t *testing.T, seed int64, trace io.Writer) *replicaSim 
 // is the first: a failure says how it is repeated. OTTLA_SIM_TRACE names a file
 // that gets everything that happens.
 func (k *simulation) test(t *testing.T) {
-	seeds, first := simEnv("OTTLA_SIM_SEEDS", fewer(k.seeds, 3)), simEnv("OTTLA_SIM_FIRST", 1)
+	seeds, first := simEnv("OTTLA_SIM_SEEDS", fewer(k.seeds, 8)), simEnv("OTTLA_SIM_FIRST", 1)
 	tally := map[string]int{}
 	for seed := first; seed < first+seeds; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
