@@ -15,6 +15,7 @@ import (
 // TestAClockThatWasYearsAhead: when it is right again, records get old and ids are
 // forgotten, on logs that were written four years ahead, with and without records since.
 func TestAClockThatWasYearsAhead(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"all the time", "for one record", "and nothing is written since"} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

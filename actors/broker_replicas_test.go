@@ -49,6 +49,7 @@ func awaitForgotten(t *testing.T, n *Node) {
 }
 
 func TestTopicIsMadeAnewWhileABrokerIsStopped(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, t.TempDir())
 	defer stopNode(t, n)
 	partitions := 8
@@ -67,6 +68,7 @@ func TestTopicIsMadeAnewWhileABrokerIsStopped(t *testing.T) {
 }
 
 func TestTopicIsDeletedWhileABrokerStops(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, t.TempDir())
 	defer stopNode(t, n)
 	for range 8 {
@@ -85,6 +87,7 @@ func TestTopicIsDeletedWhileABrokerStops(t *testing.T) {
 }
 
 func TestBrokerStopsWhileItsReplicasAreMade(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, t.TempDir())
 	defer stopNode(t, n)
 	for i := range 4 {
@@ -214,6 +217,7 @@ func TestDroppedTopicIsNotMadeOnceItsDirectoryIsFree(t *testing.T) {
 // The process may end while the files of a replica that is elsewhere are being removed: a large
 // log takes long, and nobody would ever ask for the release of one that is marked.
 func TestFilesOfAMovedReplicaGoAfterTheProcessHasEnded(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, t.TempDir())
 	defer stopNode(t, n)
 	_, _, err := n.CreateTopic(t.Context(), &protocol.TopicSpec{Name: "moved"})

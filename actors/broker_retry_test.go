@@ -34,6 +34,7 @@ func awaitFault(t *testing.T, n *Node, broker int, fault replica.Fault) {
 // A log that cannot be opened for a reason that may pass is opened once that
 // has passed, under its id, without anybody starting the broker again.
 func TestReplicaThatCannotBeOpenedIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	n := startNode(t, dir)
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "shut", Partitions: ptr(1)})
@@ -57,6 +58,7 @@ func TestReplicaThatCannotBeOpenedIsTriedAgain(t *testing.T) {
 
 // A replica that panics gives way to the next leader, is named, and comes back.
 func TestReplicaThatPanicsComesBack(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	n := startNode(t, dir)
 	defer stopNode(t, n)

@@ -112,6 +112,7 @@ func TestAClusterThatLostItsMajorityDoesNotKeepOthersFromStarting(t *testing.T) 
 }
 
 func TestAClusterThatIsHeldBackCanBeDeleted(t *testing.T) {
+	t.Parallel()
 	dir, n, _ := startWithLoss(t)
 	defer stopNode(t, n)
 	require.Nil(t, n.DeleteCluster(t.Context(), "other"))

@@ -61,6 +61,7 @@ func keptNow(t *testing.T, n *Node) map[string]string {
 // logs were compacted, on replicas that replay compacted logs, and on those
 // that were given compacted records.
 func TestInternalTopicsAreCompacted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	small := func(o *Options) { compacting(o); o.internalSegmentBytes = 3000 }
 	n := startNode(t, dir, small)

@@ -61,6 +61,7 @@ func parts(t *testing.T, dir string, broker int, topic string) []string {
 // TestCompactedTopic writes to few keys for long, loses a broker's directory,
 // and restarts: what is left is small, the same everywhere, and complete.
 func TestCompactedTopic(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	n := startNode(t, dir, compacting)
 	createTestTopic(t, n, &protocol.TopicSpec{
@@ -142,6 +143,7 @@ func TestCompactedTopic(t *testing.T) {
 // TestReadersWhileCompacting: readers from the beginning never see an error,
 // and never an older value of a key after a newer one.
 func TestReadersWhileCompacting(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, t.TempDir(), compacting)
 	defer stopNode(t, n)
 	createTestTopic(t, n, &protocol.TopicSpec{

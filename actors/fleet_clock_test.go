@@ -45,6 +45,7 @@ func (f *testFleet) coordinates(group string) int {
 // as long as was said, not less and not for an hour more; the wrong node says so, others
 // lead, and when it is put right it says nothing any more.
 func TestACoordinatorWhoseClockIsAnHourOff(t *testing.T) {
+	t.Parallel()
 	for name, by := range map[string]time.Duration{"ahead": time.Hour, "behind": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			f := newFleetWithClocks(t)

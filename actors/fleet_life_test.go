@@ -44,6 +44,7 @@ func TestTheFleetsMetadataSurvivesAPanic(t *testing.T) {
 // A lost node's brokers begin anew at another one, which has all records then; the
 // lost one may not come back.
 func TestALostNodeIsReplaced(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 3)
 	produce(t, f.nodes[1], "q", 0, "0", "1")
 	f.start(4)

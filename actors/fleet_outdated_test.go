@@ -61,6 +61,7 @@ func TestAnOlderCopyOfABrokerThatWasKilled(t *testing.T) {
 // An older copy is recognized although the others have lost their directories since the
 // broker was introduced to them: who gets a new one learns from the rest what they know.
 func TestAnOlderCopyIsRecognizedByRebuiltBrokers(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 3)
 	produce(t, f.nodes[1], "q", 0, "0")
 	broker := func(i int) string { return filepath.Join(f.dataDir(i), "default", datadir.BrokerDirName(i)) }
@@ -92,6 +93,7 @@ func TestAnOlderCopyIsRecognizedByRebuiltBrokers(t *testing.T) {
 // Older copies of two of three nodes' directories are started by mistake: nothing is lost,
 // and the directories that are put back then are the right ones.
 func TestOlderCopiesOfMostDirectoriesArePutRight(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 3)
 	produce(t, f.nodes[1], "q", 0, "0")
 	f.stop(2)

@@ -92,6 +92,7 @@ func TestForceWithoutAnyMetadata(t *testing.T) {
 
 // A crash at any step of the command leaves what the same command completes.
 func TestForceIsCompletedAfterACrash(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	n := startNode(t, base)
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "kept", Partitions: ptr(1)})

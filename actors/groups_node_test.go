@@ -145,6 +145,7 @@ func TestPollsSurviveTheDeathOfTheirCoordinator(t *testing.T) {
 // A group nobody uses is deleted by its coordinator; one that is polled stays,
 // however long it has committed nothing.
 func TestCoordinatorsDeleteDeadGroups(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, t.TempDir(), func(o *Options) {
 		o.OffsetsRetention = 2 * time.Second
 		o.TickInterval = 10 * time.Millisecond

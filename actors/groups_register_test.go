@@ -133,6 +133,7 @@ func (c *registerClients) read(group string) func(string, *rand.Rand) {
 // Whatever happens to coordinators, a committed offset behaves as a register:
 // a read gives the latest acknowledged commit or a concurrent one.
 func TestCommittedOffsetsAreRegisters(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, t.TempDir())
 	defer stopNode(t, n)
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "a", Partitions: ptr(registerPartitions)})

@@ -37,6 +37,7 @@ func awaitTask(t *testing.T, n *Node, id string) *protocol.TaskInfo {
 
 // Replicas move to new brokers, and away from those that leave, under load.
 func TestClusterGrowsAndShrinksInOneProcess(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	fast := func(o *Options) { o.TickInterval = 20 * time.Millisecond }
 	n := startNode(t, dir, fast)
@@ -92,6 +93,7 @@ func TestClusterGrowsAndShrinksInOneProcess(t *testing.T) {
 // A node leaves a fleet while records are written: its brokers move, a founder's part of
 // the fleet's metadata too, and nobody notices.
 func TestNodeIsDecommissioned(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 3)
 	f.start(4)
 	produce(t, f.nodes[1], "before", 0, "0", "1", "2")
@@ -147,6 +149,7 @@ func nodeState(t *testing.T, n *Node, id uint64) string {
 // A decommission is refused where copies would come together, and one that is called off
 // in the middle brings back what had moved, also if a node dies meanwhile.
 func TestDecommissionIsCalledOff(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 3)
 	produce(t, f.nodes[1], "q", 0, "0", "1")
 	_, err := f.nodes[1].DecommissionNode(context.Background(), 2)
@@ -187,6 +190,7 @@ func TestDecommissionIsCalledOff(t *testing.T) {
 // One process becomes a fleet: its brokers spread over those that join, and so does the
 // fleet's own metadata, until the first node can leave.
 func TestOneProcessBecomesAFleet(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	produce(t, f.nodes[1], "q", 0, "0", "1")
 	for i := 2; i <= 4; i++ {

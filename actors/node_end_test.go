@@ -18,6 +18,7 @@ import (
 // nothing afterwards: its directory may be another process' by then. The next start makes
 // the default cluster, if it is not there yet.
 func TestANodeEndsWhileItMakesACluster(t *testing.T) {
+	t.Parallel()
 	for try := range 20 {
 		dir := t.TempDir()
 		begin := func() *Node {

@@ -131,6 +131,7 @@ func TestZeroedBlocksInTwoCopiesAreMended(t *testing.T) {
 // with the cause, nothing of it is answered as empty, everything else works,
 // and when one copy is whole again, so are all.
 func TestDamageAtTheSamePlaceIsRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	n := startNode(t, dir)
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "hurt", Partitions: ptr(1)})
@@ -244,6 +245,7 @@ func TestDamageInTheLeadersColdSegment(t *testing.T) {
 // The same where it is a follower that is behind which needs the damaged
 // entries: raft cannot be told that a read failed, and panics.
 func TestDamageMetByRaft(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	n := startNode(t, dir)
 	defer stopNode(t, n)

@@ -47,6 +47,7 @@ func sayAll(t *testing.T, n *Node, verb string, records ...protocol.Record) {
 // TestQueueOverCompaction: the records of a queue are compacted again and again while
 // it works, and after a restart it is where it was.
 func TestQueueOverCompaction(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	small := func(o *Options) { compacting(o); o.internalSegmentBytes = 3000 }
 	n := startNode(t, dir, small)
@@ -178,6 +179,7 @@ func TestRetentionTakesRecordsOfAQueue(t *testing.T) {
 // TestManyDelayedRecords: more records wait for their time than are kept in memory, and
 // hold back nobody; each comes when it is due.
 func TestManyDelayedRecords(t *testing.T) {
+	t.Parallel()
 	var passed atomic.Int64
 	n := startNode(t, t.TempDir(), func(o *Options) {
 		o.Clock = func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }

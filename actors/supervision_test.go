@@ -196,6 +196,7 @@ func TestPanicOfABrokerIsAFailedBroker(t *testing.T) {
 }
 
 func TestABrokerThatPanickedIsStartedAgainByItself(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, t.TempDir(), slowRaft)
 	defer stopNode(t, n)
 	l := startLoad(t, n, "q", 6)
