@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"ottla/chaos/intercept"
@@ -16,7 +19,22 @@ var binary = os.Getenv("OTTLA_E2E_BINARY")
 
 func TestMain(m *testing.M) {
 	intercept.Main()
+	flag.Parse()
+	moreAtOnce()
 	os.Exit(buildAndRun(m))
+}
+
+// moreAtOnce has twice as many parallel tests run at once as there are processors, where
+// -parallel does not say otherwise: most of the time they wait for processes and disks.
+func moreAtOnce() {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return
+	}
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 }
 
 func buildAndRun(m *testing.M) int {
