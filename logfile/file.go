@@ -255,28 +255,58 @@ func (f *File) Device() (uint64, bool) {
 // Sync makes everything executed so far durable. A failure poisons the log. For a
 // file that was unlinked in the meantime it does nothing.
 func (f *File) Sync() error {
-	if err := f.Poisoned(); err != nil {
+	s, err := f.StartSync()
+	if s == nil {
 		return err
+	}
+	return s.End(s.h.Datasync())
+}
+
+// Syncing is a sync of a file that is under way. Its handle stays open until End.
+type Syncing struct {
+	f       *File
+	h       Handle
+	changes uint64 // that had begun before
+}
+
+// StartSync begins what Sync does, for a caller that makes the system call itself, or
+// by Datasync, and then calls End. It returns nil when there is nothing to do, with the
+// error of Sync.
+func (f *File) StartSync() (*Syncing, error) {
+	if err := f.Poisoned(); err != nil {
+		return nil, err
 	}
 	if mutate.On(mutate.AckBeforeSync) {
-		return nil
+		return nil, nil
 	}
 	if f.isIdle() {
-		return nil // nothing was written since, also if a write was tried that could not open the file
+		return nil, nil // nothing was written since, also if a write was tried that could not open the file
 	}
 	h, changes, err := f.acquireFor(false)
+	if errors.Is(err, ErrBelowStart) {
+		return nil, nil
+	}
 	if err != nil {
-		if errors.Is(err, ErrBelowStart) {
-			return nil
-		}
-		return err
+		return nil, err
 	}
-	defer f.release()
-	if err := h.Datasync(); err != nil {
-		f.Poison(err)
-		return f.Poisoned()
+	return &Syncing{f, h, changes}, nil
+}
+
+// Fd returns the file descriptor, or false when there is none. It is valid until End.
+func (s *Syncing) Fd() (uintptr, bool) { return s.h.Fd() }
+
+// Datasync makes the content and the size of the file durable.
+func (s *Syncing) Datasync() error { return s.h.Datasync() }
+
+// End ends the sync, which has failed with err unless that is nil, and returns what
+// Sync does.
+func (s *Syncing) End(err error) error {
+	defer s.f.release()
+	if err != nil {
+		s.f.Poison(err)
+		return s.f.Poisoned()
 	}
-	f.Synced(changes)
+	s.f.Synced(s.changes)
 	return nil
 }
 

@@ -23,6 +23,14 @@ func BenchmarkDiskRound(b *testing.B) {
 			}
 		}},
 		{"parallel", (*sharedSyncer).parallel},
+		{"batch", func(s *sharedSyncer, targets []syncTarget, _ []int, errs []error) {
+			fds := make([]int, len(targets))
+			for i, t := range targets {
+				fd, _ := t.file.Fd()
+				fds[i] = int(fd)
+			}
+			s.batch.datasync(fds, errs)
+		}},
 		{"syncfs", (*sharedSyncer).shared},
 		{"adaptive", func(s *sharedSyncer, targets []syncTarget, _ []int, errs []error) { copy(errs, s.Sync(targets)) }},
 	}

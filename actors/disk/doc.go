@@ -4,7 +4,7 @@
 // One actor serves one filesystem. Replicas send it Write messages, each with
 // a batch of one log; it gathers them while a round is under way, executes
 // what it gathered, covers it by one sync (fdatasync for one file, syncfs for
-// several, parallel fdatasync where that is cheaper) and answers each Write
+// several, fdatasync of all at once where that is cheaper) and answers each Write
 // with exactly one Done.
 //
 //	queue     what waits for the next round, and who waits for whom   pure

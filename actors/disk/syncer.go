@@ -1,10 +1,13 @@
 package disk
 
 import (
+	"errors"
 	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"ottla/logfile"
 )
 
 // maxParallelSyncs bounds the fdatasync calls under way at once.
@@ -24,9 +27,10 @@ func (h *hookedSyncer) Sync(targets []syncTarget) []error {
 
 // sharedSyncer syncs the files of a round in the way that has been cheapest
 // lately: one file by fdatasync, several by syncfs, which flushes the device
-// once for all of them, or by parallel fdatasync. It has one owner.
+// once for all of them, or by fdatasync of all at the same time. It has one owner.
 type sharedSyncer struct {
 	fs      fileSystem
+	batch   batchSyncer // nil: the platform has none
 	chooser syncChooser
 	stats   *Stats
 	now     func() time.Duration
@@ -39,6 +43,13 @@ type fileSystem interface {
 	// syncfs makes durable all that was written to the filesystem before. It
 	// reports every error of a write-back since the last call.
 	syncfs() error
+	close() error
+}
+
+// batchSyncer syncs several files at once without a thread for each.
+type batchSyncer interface {
+	// datasync calls fdatasync for each descriptor and sets the error of each, or nil.
+	datasync(fds []int, errs []error)
 	close() error
 }
 
@@ -56,10 +67,15 @@ func newSyncer(dir string, stats *Stats) (*sharedSyncer, error) {
 		return nil, err
 	}
 	start := time.Now()
-	return &sharedSyncer{fs: fs, stats: stats, now: func() time.Duration { return time.Since(start) }}, nil
+	return &sharedSyncer{fs: fs, batch: newBatchSyncer(dir), stats: stats, now: func() time.Duration { return time.Since(start) }}, nil
 }
 
-func (s *sharedSyncer) Close() error { return s.fs.close() }
+func (s *sharedSyncer) Close() error {
+	if s.batch != nil {
+		return errors.Join(s.batch.close(), s.fs.close())
+	}
+	return s.fs.close()
+}
 
 // Sync makes the targets durable and returns an error, or nil, for each.
 func (s *sharedSyncer) Sync(targets []syncTarget) []error {
@@ -113,10 +129,16 @@ func (s *sharedSyncer) shared(targets []syncTarget, which []int, errs []error) {
 	}
 }
 
-// parallel syncs each file by its own descriptor.
+// parallel syncs each file by its own descriptor, in a batch where that is possible.
 func (s *sharedSyncer) parallel(targets []syncTarget, which []int, errs []error) {
 	s.stats.syncs.Add(uint64(len(which)))
-	if len(which) == 1 {
+	if s.batch != nil && len(which) > 1 {
+		which = s.batched(targets, which, errs)
+	}
+	switch len(which) {
+	case 0:
+		return
+	case 1:
 		errs[which[0]] = targets[which[0]].file.Sync()
 		return
 	}
@@ -130,6 +152,39 @@ func (s *sharedSyncer) parallel(targets []syncTarget, which []int, errs []error)
 		})
 	}
 	wg.Wait()
+}
+
+// batched syncs those of the files that have descriptors in a batch, and returns the
+// others.
+func (s *sharedSyncer) batched(targets []syncTarget, which []int, errs []error) (rest []int) {
+	var begun []*logfile.Syncing
+	var fds, of []int
+	for _, n := range which {
+		f, ok := targets[n].file.(interface {
+			StartSync() (*logfile.Syncing, error)
+		})
+		if !ok {
+			rest = append(rest, n)
+			continue
+		}
+		sync, err := f.StartSync()
+		if sync == nil {
+			errs[n] = err
+			continue
+		}
+		fd, ok := sync.Fd()
+		if !ok {
+			errs[n] = sync.End(sync.Datasync())
+			continue
+		}
+		begun, fds, of = append(begun, sync), append(fds, int(fd)), append(of, n)
+	}
+	failed := make([]error, len(fds))
+	s.batch.datasync(fds, failed)
+	for i, n := range of {
+		errs[n] = begun[i].End(failed[i])
+	}
+	return rest
 }
 
 // syncWay is a way of syncing several files.

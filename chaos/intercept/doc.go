@@ -1,6 +1,7 @@
 // Package intercept starts a process and decides about each of its fsync,
 // fdatasync and syncfs calls: they can be held, delayed, or made to fail without
-// being executed. It needs Linux, and no privilege.
+// being executed. Asynchronous I/O, which would go around them, is not available to the
+// process. It needs Linux, and no privilege.
 //
 //	i := &intercept.Interceptor{}
 //	cmd, attach, err := i.Command("bin/ottla", "serve")

@@ -15,8 +15,9 @@ import (
 )
 
 // Interceptor decides about every fsync, fdatasync and syncfs of a process. A
-// seccomp filter passes these calls to this process (seccomp_unotify(2)); no other
-// call is touched or slowed down. A call that is made to fail is not executed, so
+// seccomp filter passes these calls to this process (seccomp_unotify(2)). Asynchronous
+// I/O, by which files can be synced without them, is not available to it (io_setup(2)); no
+// other call is touched or slowed down. A call that is made to fail is not executed, so
 // what it should have made durable is not durable.
 type Interceptor struct {
 	mu   sync.Mutex
@@ -136,10 +137,12 @@ func become(argv []string) error {
 	}
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number of the system call
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 3, K: unix.SYS_FSYNC},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 2, K: unix.SYS_FDATASYNC},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: unix.SYS_SYNCFS},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 5, K: unix.SYS_FSYNC},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 4, K: unix.SYS_FDATASYNC},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 3, K: unix.SYS_SYNCFS},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 1, K: unix.SYS_IO_SETUP},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_USER_NOTIF},
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
