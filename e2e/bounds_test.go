@@ -79,7 +79,7 @@ func TestMoreReplicasThanOpenFiles(t *testing.T) {
 	for p := range partitions {
 		require.Len(t, s.readPartition("wide", p), 2, "partition %d", p)
 	}
-	assert.Contains(t, string(s.get("/metrics").body), "\nottla_replicas 462\n")
+	assert.Contains(t, string(s.get("/metrics").body), "\nottla_replicas 456\n")
 }
 
 func TestLimitOfAutomaticCreations(t *testing.T) {
