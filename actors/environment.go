@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +23,6 @@ import (
 	"ottla/actors/routing"
 	"ottla/actors/supervise"
 	"ottla/logfile"
-	"ottla/protocol"
 )
 
 // Options configure a Node. Zero values mean the defaults named here.
@@ -159,27 +157,6 @@ func (e *environment) seal(clusterID string) *group.Seal {
 		}
 	}
 	return nil
-}
-
-// subscribed reports whether a group is that of a subscription; also where that is not
-// known yet.
-func (e *environment) subscribed(clusterID, group string) bool {
-	clusters := e.directory.Clusters()
-	keeper := clusters[protocol.DefaultCluster]
-	if keeper == nil {
-		return false
-	}
-	view := keeper.View()
-	if view == nil {
-		return true
-	}
-	return slices.ContainsFunc(view.Subscriptions, func(sub *protocol.Subscription) bool {
-		if sub.Group != group || clusters[sub.Cluster] == nil {
-			return false
-		}
-		of := clusters[sub.Cluster].View()
-		return of == nil || of.Info.ID == clusterID
-	})
 }
 
 // startDisk starts the actor that writes for all brokers of the process.

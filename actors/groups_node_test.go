@@ -178,14 +178,14 @@ func TestGroupsOfSubscriptionsAreKnown(t *testing.T) {
 	createTestTopic(t, n, &protocol.TopicSpec{Name: "orders", Partitions: ptr(1)})
 	info, err := n.Cluster(protocol.DefaultCluster)
 	require.Nil(t, err)
-	require.False(t, n.env.subscribed(info.ID, "subscription-a"))
+	require.False(t, n.env.directory.Subscribed(info.ID, "subscription-a"))
 	_, _, err = n.PutSubscription(t.Context(), &protocol.SubscriptionSpec{
 		Name: "a", Topics: []string{"orders"}, URL: "http://localhost:1/", Batch: 1, TimeoutMs: 1000, MaxDeliveries: 1, Order: protocol.OrderNone, Paused: true,
 	})
 	require.Nil(t, err)
-	require.True(t, n.env.subscribed(info.ID, "subscription-a"))
-	require.False(t, n.env.subscribed("another", "subscription-a"))
-	require.False(t, n.env.subscribed(info.ID, "subscription-b"))
+	require.True(t, n.env.directory.Subscribed(info.ID, "subscription-a"))
+	require.False(t, n.env.directory.Subscribed("another", "subscription-a"))
+	require.False(t, n.env.directory.Subscribed(info.ID, "subscription-b"))
 	require.Nil(t, n.DeleteSubscription(t.Context(), "a"))
-	require.False(t, n.env.subscribed(info.ID, "subscription-a"))
+	require.False(t, n.env.directory.Subscribed(info.ID, "subscription-a"))
 }

@@ -141,7 +141,7 @@ func newEnvironment(o Options, m *datadir.Manifests) *environment {
 	env.fitness = disk.WatchFitness(env.space, stopped, env.fitnessChanged)
 	env.groups = &coordinator.Env{
 		System: system, Now: o.now, Wall: env.clock.Millis, Agreed: env.clock.Agreed, Steady: env.steady, Ticks: env.ticks, Seal: env.seal, Level: func() int { return env.fleet.Level() },
-		MaxGroups: o.MaxGroups, OffsetsRetention: o.OffsetsRetention, Kept: env.subscribed,
+		MaxGroups: o.MaxGroups, OffsetsRetention: o.OffsetsRetention, Kept: env.directory.Subscribed,
 	}
 	return env
 }

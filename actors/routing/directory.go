@@ -2,6 +2,7 @@ package routing
 
 import (
 	"maps"
+	"slices"
 	"sync/atomic"
 
 	"ottla/protocol"
@@ -62,4 +63,25 @@ func (d *Directory) TokensChanged() {
 	if f := d.onTokens.Load(); f != nil {
 		(*f)()
 	}
+}
+
+// Subscribed reports whether a group is that of a subscription; also where that is not
+// known yet.
+func (d *Directory) Subscribed(clusterID, group string) bool {
+	clusters := d.Clusters()
+	keeper := clusters[protocol.DefaultCluster]
+	if keeper == nil {
+		return false
+	}
+	view := keeper.View()
+	if view == nil {
+		return true
+	}
+	return slices.ContainsFunc(view.Subscriptions, func(sub *protocol.Subscription) bool {
+		if sub.Group != group || clusters[sub.Cluster] == nil {
+			return false
+		}
+		of := clusters[sub.Cluster].View()
+		return of == nil || of.Info.ID == clusterID
+	})
 }
